@@ -1,0 +1,221 @@
+"""From a DataFrame and column names to checked arrays.
+
+Rows with a missing value in any column that is used are left out and counted, as R does;
+infinite values, wrong words and collinear columns are refused. No message holds a cell value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .results import Floats, Ints, InvalidInput, NotEstimable
+
+COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
+TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
+
+
+@dataclass(frozen=True)
+class Design:
+    """Design matrix of a formula, with the rows of the data that it uses."""
+
+    x: Floats
+    terms: list[str]
+    y: Floats | None
+    data: pd.DataFrame
+    n_dropped: int
+    spec: Any
+
+    def new(self, data: pd.DataFrame) -> Floats:
+        """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        try:
+            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except Exception as error:
+            raise InvalidInput(
+                "new_data lacks a column of the formula, or holds a missing value or a level "
+                f"that the fit never saw ({type(error).__name__})"
+            ) from None
+        return np.asarray(matrix, float)
+
+
+def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
+    """Return the given column names, or raise with the ones that do not exist."""
+    if not isinstance(data, pd.DataFrame):
+        raise InvalidInput("data must be a pandas DataFrame")
+    used = [n for n in names if n is not None]
+    missing = [n for n in used if n not in data.columns]
+    if missing:
+        raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+    return list(dict.fromkeys(used))
+
+
+def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
+    """Rows without a missing value in `columns`, re-indexed, and how many were left out."""
+    kept = data.loc[data[list(columns)].notna().all(axis=1)].reset_index(drop=True)
+    if kept.empty:
+        raise InvalidInput("no row is complete in the columns that are used")
+    return kept, len(data) - len(kept)
+
+
+def numbers(data: pd.DataFrame, name: str) -> Floats:
+    """A column as finite floats."""
+    try:
+        values = data[name].to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"column {name!r} must hold numbers") from None
+    bad = int((~np.isfinite(values)).sum())
+    if bad:
+        raise InvalidInput(f"column {name!r} holds {bad} values that are not finite")
+    return values
+
+
+def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
+    """A column as 0, 1, 2 ... with its sorted distinct values."""
+    column = data[name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        return column.cat.codes.to_numpy(dtype=np.int64), list(column.cat.categories)
+    try:
+        labels, levels = pd.factorize(column, sort=True)
+    except TypeError:
+        raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
+    return labels.astype(np.int64), list(levels)
+
+
+def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
+    """Make times that differ only by rounding equal (timefix of R's survival)."""
+    pooled = np.unique(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    if pooled.size < 2:
+        return arrays
+    gap, scale = np.diff(pooled), float(np.mean(np.abs(pooled)))
+    tied = (gap <= TIME_TOLERANCE) | (gap <= TIME_TOLERANCE * scale)
+    if not tied.any():
+        return arrays
+    cuts = pooled[np.r_[True, ~tied]]
+    out = []
+    for a in arrays:
+        inside = np.isfinite(a)
+        snapped = a.copy()
+        snapped[inside] = cuts[np.searchsorted(cuts, a[inside], side="right") - 1]
+        out.append(snapped)
+    return tuple(out)
+
+
+def survival_times(
+    data: pd.DataFrame, time: str, event: str, entry: str | None
+) -> tuple[Floats, Floats, Ints]:
+    """Entry (-inf without delayed entry), end and event code of every row, checked."""
+    stop = numbers(data, time)
+    coded = numbers(data, event)
+    if (coded < 0).any() or (coded != np.floor(coded)).any():
+        raise InvalidInput(f"column {event!r} must hold 0 (censored) or a cause 1, 2, ...")
+    if entry is None:
+        if (stop < 0).any():
+            raise InvalidInput(f"column {time!r} holds {int((stop < 0).sum())} negative times")
+        (stop,) = snap_times(stop)
+        return np.full(stop.shape, -np.inf), stop, coded.astype(np.int64)
+    start, stop = snap_times(numbers(data, entry), stop)
+    bad = int((start >= stop).sum())
+    if bad:
+        raise InvalidInput(f"{bad} rows have {entry!r} at or after {time!r}: leave them out first")
+    return start, stop, coded.astype(np.int64)
+
+
+def _formula(formula: str, response: bool) -> Any:
+    from formulaic import Formula  # lazy: 1 s
+
+    if not isinstance(formula, str) or not formula.strip():
+        raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
+    try:
+        parsed = Formula(formula)
+    except Exception as error:
+        raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
+    two_sided = hasattr(parsed, "lhs")
+    if response and not two_sided:
+        raise InvalidInput("the formula needs a response, as in 'y ~ x'")
+    if not response and two_sided:
+        raise InvalidInput("the formula has no response here: write 'x1 + x2' only")
+    return parsed
+
+
+def formula_columns(formula: str) -> list[str]:
+    """Columns that a one-sided formula needs."""
+    return sorted(str(v) for v in _formula(formula, False).required_variables)
+
+
+def design(
+    formula: str,
+    data: pd.DataFrame,
+    also: Sequence[str | None] = (),
+    *,
+    response: bool = True,
+    intercept: bool = True,
+) -> Design:
+    """Evaluate a formula on the rows that are complete in it and in the columns `also`.
+
+    Parameters
+    ----------
+    formula
+        Wilkinson formula; treatment contrasts, levels in sorted order.
+    also
+        Further columns that must be complete (None is skipped).
+    response
+        Whether the formula has a left side.
+    intercept
+        False takes the intercept out after coding (hazard models).
+    """
+    extra = require_columns(data, also)
+    parsed = _formula(formula, response)
+    used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
+    rows, dropped = complete_rows(data, list(dict.fromkeys([*used, *extra])))
+    for name in used:
+        if isinstance(rows[name].dtype, pd.CategoricalDtype):
+            rows[name] = rows[name].cat.remove_unused_categories()
+    try:
+        matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
+    except Exception as error:
+        raise InvalidInput(
+            f"the formula cannot be evaluated on the data ({type(error).__name__})"
+        ) from None
+    right = matrices.rhs if response else matrices
+    y = None
+    if response:
+        left = np.asarray(matrices.lhs, float)
+        if left.ndim == 2 and left.shape[1] != 1:
+            raise InvalidInput("the response must be one numeric column")
+        y = left.reshape(-1)
+        if not np.isfinite(y).all():
+            raise InvalidInput("the response holds values that are not finite")
+    terms = [str(c) for c in right.columns]
+    x = np.asarray(right, float)
+    if not intercept and "Intercept" in terms:
+        keep = [i for i, t in enumerate(terms) if t != "Intercept"]
+        x, terms = x[:, keep], [terms[i] for i in keep]
+    bad = [t for t, finite in zip(terms, np.isfinite(x).all(axis=0), strict=True) if not finite]
+    if bad:
+        raise InvalidInput(f"{', '.join(map(repr, bad))} holds values that are not finite")
+    return Design(x, terms, y, rows, dropped, right.model_spec)
+
+
+def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
+    """Raise, naming the terms that the earlier ones determine."""
+    if x.shape[1] == 0:
+        raise InvalidInput("the formula has no term to estimate")
+    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
+    if flat:
+        raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
+    r = np.linalg.qr(x / length, mode="r")
+    # without pivoting the diagonal is what each column adds to the ones before it
+    adds = np.zeros(x.shape[1])
+    adds[: min(r.shape)] = np.abs(np.diag(r))
+    bound = [t for t, a in zip(terms, adds, strict=True) if a <= COLLINEAR]
+    if bound:
+        raise NotEstimable(
+            f"{', '.join(map(repr, bound))} is determined by the other terms (collinear, or more "
+            "terms than rows): leave it out"
+        )

@@ -1,0 +1,82 @@
+"""The one interval engine: how much of [start, end) lies in half-open windows.
+
+A point (end == start) lies in a window when from <= start < to. Overlap is exact to the
+microsecond, the resolution of all times.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MICROSECONDS_PER_HOUR = 3_600_000_000
+
+
+def microseconds(values: pd.Series) -> NDArray[np.int64]:
+    """Return times as integer microseconds since 1970."""
+    return values.to_numpy().astype("datetime64[us]").astype(np.int64)
+
+
+def overlap(
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    window_start: NDArray[np.int64],
+    window_end: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    """Return the microseconds that [start, end) and [window_start, window_end) share."""
+    shared = np.minimum(end, window_end) - np.maximum(start, window_start)
+    return np.maximum(shared, 0)
+
+
+def share(
+    start: NDArray[np.int64],
+    end: NDArray[np.int64],
+    window_start: NDArray[np.int64],
+    window_end: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Return the share of each interval that lies in its window; a point counts 0 or 1."""
+    length = end - start
+    inside = overlap(start, end, window_start, window_end)
+    point = (start >= window_start) & (start < window_end)
+    return np.where(length > 0, inside / np.maximum(length, 1), point.astype(np.float64))
+
+
+def union(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return the union of [start, end) intervals as disjoint intervals in order.
+
+    >>> union([(5, 9), (0, 3), (2, 4)])
+    [(0, 4), (5, 9)]
+    """
+    merged: list[tuple[int, int]] = []
+    for start, end in sorted(intervals):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
+        elif end > start:
+            merged.append((start, end))
+    return merged
+
+
+def subtract(
+    interval: tuple[int, int], cover: list[tuple[int, int]]
+) -> list[tuple[int, int]]:
+    """Return what of an interval is left outside a union of intervals.
+
+    >>> subtract((0, 10), [(2, 4), (8, 12)])
+    [(0, 2), (4, 8)]
+    """
+    start, end = interval
+    left = []
+    for low, high in cover:
+        if high <= start or low >= end:
+            continue
+        if low > start:
+            left.append((start, low))
+        start = max(start, high)
+    if start < end:
+        left.append((start, end))
+    return left

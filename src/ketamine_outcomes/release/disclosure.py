@@ -1,0 +1,390 @@
+"""Suppression of small numbers: what stands between the estimates and everything released.
+
+The only switch is the policy of the study. Primary suppression hides every row that rests on
+1 to `threshold` people, events or records, or on all but so few. Secondary suppression hides
+what a hidden cell could be derived from: boxes of the flow diagram whose difference is small,
+a sibling in every set that sums to a published total, steps of curves. A hidden row keeps its
+key and says why; it is never 0 and never negative.
+
+References: CMS cell size suppression policy (1-10); NHS England disclosure control (1-7,
+others rounded to 5); cell suppression after Hundepool et al., Statistical Disclosure Control
+(2012), chapter 4.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from ketamine_outcomes import estimates as contract
+from ketamine_outcomes.release import disclosure_sets
+from ketamine_outcomes.release.rows import EVERYONE, Row, known
+from ketamine_outcomes.study import Disclosure
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ROUNDING = 5  # base of the nhs policy
+_COUNTED = ("n_patients", "n_observations", "n_events")
+_CURVES = ("cumulative_incidence", "survival_probability", "mean_cumulative_count")
+_NOUNS = (
+    "patients? persons? people rows? doses? records? scores? episodes? sites? events? lines? "
+    "cells? values? findings? stays? windows? infusions? courses? intervals? deaths?"
+)
+_COUNT_IN_TEXT = re.compile(
+    r"(?<![\w.\-\[(/])(\d{1,6})(?=(?:\s+[\w-]+){0,3}?\s+(?:%s)\b)" % "|".join(_NOUNS.split()),
+    re.IGNORECASE,
+)
+_SHARE_IN_TEXT = re.compile(r"(?<![\w.\-])(\d{1,6})(\s+of\s+(?:the\s+)?)(\d{1,7})(?![\w.])")
+
+
+def threshold(disclosure: Disclosure) -> int:
+    """Return the largest count that is hidden; 0 hides nothing (policy none)."""
+    if disclosure.policy == "custom":
+        return int(disclosure.threshold or 0)
+    return {"cms": 10, "nhs": 7, "none": 0}[disclosure.policy]
+
+
+def apply(estimates: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
+    """Return the estimates that may leave under the study's policy.
+
+    Parameters
+    ----------
+    estimates
+        Rows of CONTRACTS §3, of one cohort and any number of scenarios.
+    disclosure
+        Policy: `none` returns the rows unchanged, `cms` hides 1-10, `nhs` hides 1-7 and rounds
+        other counts to 5, `custom` hides 1-threshold.
+
+    Returns
+    -------
+    The same rows in the same order; hidden ones have status `suppressed`, no number, and a
+    note that does not tell primary from secondary suppression (that alone would narrow the
+    range of a hidden cell).
+
+    Examples
+    --------
+    Of 40 patients 3 have an event: the row is hidden. Of 40 patients 38 have it: hidden too,
+    since 40 - 38 = 2.
+    """
+    limit = threshold(disclosure)
+    if limit == 0:
+        return estimates
+    rows: list[Row] = [
+        {str(k): v for k, v in row.items()} for row in estimates.to_dict("records")
+    ]
+    hidden = {i for i, row in enumerate(rows) if row["status"] == "ok" and _small(row, limit)}
+    while True:  # one rule can open what another closed: until nothing changes
+        before = len(hidden)
+        for rule in (
+            _flow_boxes,
+            _curves,
+            disclosure_sets.words_of_a_covariate,
+            disclosure_sets.counts_of_a_window,
+            disclosure_sets.reasons_of_the_ledger,
+            disclosure_sets.arms_of_everyone,
+            disclosure_sets.arms_of_a_row,
+            _siblings,
+        ):
+            hidden |= rule(rows, hidden, limit)
+        if len(hidden) == before:
+            break
+    out = [
+        _hide(row, disclosure) if i in hidden else _soften(row, rows, disclosure, limit)
+        for i, row in enumerate(rows)
+    ]
+    frame = estimates.copy()
+    for column in (*contract.RESULTS, "ci_level", "status", "note"):
+        frame[column] = [row[column] for row in out]
+    for column in contract.NUMBERS:
+        frame[column] = frame[column].astype("float64")
+    contract.check(frame)
+    return frame
+
+
+def scrub(text: str, disclosure: Disclosure) -> str:
+    """Return a sentence whose small counts of people or records read `(few)`.
+
+    Notes of intake and of models carry counts in words ("3 of 120 doses ..."): they are
+    released on the page and in the manifest, so they fall under the policy too.
+    """
+    limit = threshold(disclosure)
+    if limit == 0:
+        return text
+
+    def share(match: re.Match[str]) -> str:
+        part, whole = int(match[1]), int(match[3])
+        if 1 <= part <= limit or 1 <= whole - part <= limit:
+            return f"(some){match[2]}{_shown(whole, limit)}"
+        return f"{_shown(part, limit)}{match[2]}{_shown(whole, limit)}"
+
+    def alone(match: re.Match[str]) -> str:
+        return _shown(int(match[1]), limit)
+
+    return _COUNT_IN_TEXT.sub(alone, _SHARE_IN_TEXT.sub(share, text))
+
+
+def hide_count(value: int, disclosure: Disclosure) -> int | str:
+    """Return a count as it may leave: itself, rounded, or the word `suppressed`."""
+    limit = threshold(disclosure)
+    if 1 <= value <= limit:
+        return "suppressed"
+    return int(_round(value)) if disclosure.policy == "nhs" else value
+
+
+# --- primary ----------------------------------------------------------------------------------
+
+
+def is_small(value: Any, limit: int) -> bool:
+    """Whether a number is 1 to `limit` (0 is not small: nobody is identified by it)."""
+    return known(value) and 0 < value <= limit
+
+
+def _small(row: Row, limit: int) -> bool:
+    if row["analysis"] != "ledger" and any(is_small(row[c], limit) for c in _COUNTED):
+        return True
+    if row["measure"] == "count" and is_small(row["estimate"], limit):
+        return True
+    if row["measure"] in _CURVES:  # a curve's n_events grows with time; _curves judges it
+        return False
+    n, events = row["n_patients"], row["n_events"]
+    if row["measure"] in ("proportion", "count") and known(n) and known(events):
+        if is_small(n - events, limit):
+            return True
+    if row["measure"] == "proportion" and known(n) and not known(events):
+        # without its numerator a share is judged by the count it implies
+        implied = row["estimate"] * n
+        return is_small(round(implied), limit) or is_small(round(n - implied), limit)
+    return False
+
+
+# --- secondary --------------------------------------------------------------------------------
+
+
+def _groups(rows: list[Row], chosen: Iterable[int], columns: tuple[str, ...]) -> list[list[int]]:
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for i in chosen:
+        found.setdefault(tuple(rows[i][c] for c in columns), []).append(i)
+    return list(found.values())
+
+
+_PLACE = ("study", "cohort", "scenario", "analysis", "outcome", "population", "adjustment")
+
+
+def keep_steps(values: list[float], limit: int, closed: set[int]) -> set[int]:
+    """Return the positions of a falling or rising series that may be published.
+
+    The last value is published elsewhere as well (patients analysed), so the walk starts
+    there; a value stays only when it differs from the one kept before by 0 or by more than
+    `limit`, and is itself 0 or above `limit`.
+    """
+    kept: set[int] = set()
+    reference: float | None = None
+    for i in reversed(range(len(values))):
+        value = values[i]
+        if i in closed or not known(value) or is_small(value, limit):
+            continue
+        if reference is None or not is_small(abs(value - reference), limit):
+            kept.add(i)
+            reference = value
+    return kept
+
+
+def _flow_boxes(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
+    """Boxes of the flow diagram whose difference would give a small number of excluded."""
+    new: set[int] = set()
+    chosen = [i for i, r in enumerate(rows) if r["analysis"] == "attrition" and r["status"] == "ok"]
+    for group in _groups(rows, chosen, _PLACE):
+        remaining = [i for i in group if rows[i]["level"] == "remaining"]
+        values = [rows[i]["estimate"] for i in remaining]
+        closed = {p for p, i in enumerate(remaining) if i in hidden}
+        kept = keep_steps(values, limit, closed)
+        shown = {rows[i]["term"]: p in kept for p, i in enumerate(remaining)}
+        order = [rows[i]["term"] for i in remaining]
+        new |= {i for p, i in enumerate(remaining) if p not in kept}
+        for i in group:
+            row = rows[i]
+            if row["level"] == "remaining" or row["estimate"] == 0:
+                continue
+            if row["term"] not in order:
+                new |= {i}  # a box without its neighbours cannot be judged
+                continue
+            step = order.index(row["term"])
+            neighbours = shown[order[step]] and (step == 0 or shown[order[step - 1]])
+            if not neighbours:
+                new.add(i)
+    return new - hidden
+
+
+def _curves(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
+    """Steps of curves and rows of at-risk tables that single out a few people."""
+    new: set[int] = set()
+    at_risk = [
+        i
+        for i, r in enumerate(rows)
+        if r["measure"] == "count" and r["term"] == "at_risk" and r["status"] == "ok"
+    ]
+    small_from: dict[tuple[Any, ...], float] = {}
+    for group in _groups(rows, at_risk, (*_PLACE, "level")):
+        ordered = sorted(group, key=lambda i: rows[i]["time_hours"])
+        values = [rows[i]["estimate"] for i in ordered]
+        # from the start: here the first value (all patients) is the one known elsewhere
+        kept = keep_steps(values[::-1], limit, set())
+        open_ = {ordered[len(ordered) - 1 - p] for p in kept}
+        new |= set(ordered) - open_
+        thin = [rows[i]["time_hours"] for i in ordered if is_small(rows[i]["estimate"], limit)]
+        if thin:
+            row = rows[ordered[0]]
+            key = (*(row[c] for c in _PLACE if c != "outcome"), _event(row), row["level"])
+            small_from[key] = min(thin)
+    chosen = [i for i, r in enumerate(rows) if r["measure"] in _CURVES and r["status"] == "ok"]
+    for group in _groups(rows, chosen, (*_PLACE, "level", "measure")):
+        ordered = sorted(group, key=lambda i: rows[i]["time_hours"])
+        row = rows[ordered[0]]
+        key = (*(row[c] for c in _PLACE if c != "outcome"), _event(row), row["level"])
+        end = small_from.get(key, math.inf)
+        closed = {p for p, i in enumerate(ordered) if rows[i]["time_hours"] >= end}
+        kept = keep_steps([_cumulative(rows[i]) for i in ordered], limit, closed)
+        kept = {p for p in kept if _new_level(rows, ordered, p, kept)}
+        new |= {i for p, i in enumerate(ordered) if p not in kept}
+    # the curve of everyone less those of the arms would give what an arm hides
+    for i in chosen:
+        row = rows[i]
+        if row["level"] in EVERYONE and any(
+            rows[j]["level"] not in EVERYONE
+            and (j in new or j in hidden)
+            and all(rows[j][c] == row[c] for c in _PLACE)
+            for j in chosen
+        ):
+            new.add(i)
+    return new - hidden
+
+
+def _event(row: Row) -> str:
+    return str(row["outcome"]).split(":")[0]
+
+
+def _cumulative(row: Row) -> float:
+    """Return the events up to a point of a curve; without them, what the height implies."""
+    if known(row["n_events"]):
+        return float(row["n_events"])
+    if not known(row["n_patients"]) or not known(row["estimate"]):
+        return math.nan  # cannot be judged: hidden
+    share = row["estimate"]
+    if row["measure"] == "survival_probability":
+        share = 1 - share
+    return float(round(share * row["n_patients"]))
+
+
+def _new_level(rows: list[Row], ordered: list[int], p: int, kept: set[int]) -> bool:
+    """Whether a kept point does not move the curve while its event count stands still."""
+    earlier = [q for q in kept if q < p]
+    if not earlier:
+        return True
+    a, b = rows[ordered[max(earlier)]], rows[ordered[p]]
+    return not (_cumulative(a) == _cumulative(b) and a["estimate"] != b["estimate"])
+
+
+def _siblings(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
+    """Rows that restate a hidden count: shares of the same word, rates of the same events."""
+    new: set[int] = set()
+    place = (*_PLACE, "window", "level")
+    counts: set[tuple[Any, ...]] = set()
+    for i in hidden:
+        row = rows[i]
+        if row["measure"] == "count":
+            counts.add((*(row[c] for c in place), row["term"]))
+        if row["measure"] == "count" and row["term"] == "events":
+            counts.add((*(row[c] for c in place), "rate"))
+    for i, row in enumerate(rows):
+        if row["status"] != "ok" or i in hidden:
+            continue
+        key = tuple(row[c] for c in place)
+        if row["measure"] == "proportion" and (*key, row["term"]) in counts:
+            new.add(i)
+        if row["measure"] == "rate" and (*key, "rate") in counts:
+            new.add(i)
+        if (row["measure"], row["term"]) == ("count", "with_value") and (
+            _denominator_tells(row, rows, limit)
+        ):
+            new.add(i)
+    return new
+
+
+# --- what a row becomes -----------------------------------------------------------------------
+
+
+def _hide(row: Row, disclosure: Disclosure) -> Row:
+    out = dict(row)
+    for column in (*contract.RESULTS, "ci_level"):
+        out[column] = math.nan
+    out["status"] = "suppressed"
+    why = f"small number hidden (policy {disclosure.policy})"
+    # the rule of a flow box is text of the study, not of the data: the diagram needs it
+    keep = row["analysis"] == "attrition" and row["note"]
+    out["note"] = f"{row['note']}; {why}" if keep else why
+    return out
+
+
+def _denominator_tells(row: Row, rows: list[Row], limit: int) -> bool:
+    """Whether n_patients, beside the patients of the arm, gives a small number left out."""
+    if row["analysis"] in ("attrition", "ledger") or not known(row["n_patients"]):
+        return False
+    total = disclosure_sets.patients_of(rows, row["level"])
+    return total is not None and is_small(total - row["n_patients"], limit)
+
+
+def _soften(row: Row, rows: list[Row], disclosure: Disclosure, limit: int) -> Row:
+    """Return a published row without what would give a hidden count away."""
+    if row["status"] != "ok":
+        return {**row, "note": scrub(row["note"], disclosure)}
+    out = dict(row)
+    if row["analysis"] != "attrition":
+        out["note"] = scrub(row["note"], disclosure)
+    if disclosure.policy == "nhs":
+        _round_row(out)
+    elif _denominator_tells(row, rows, limit):
+        for column in ("n_patients", "df", "std_error"):
+            out[column] = math.nan
+        if row["measure"] in ("sd", "proportion", "count", "variance"):
+            return _hide(row, disclosure)  # these give the number of patients back
+    return out
+
+
+def _round(value: float) -> float:
+    return ROUNDING * math.floor(value / ROUNDING + 0.5)
+
+
+def _round_row(row: Row) -> None:
+    """Round the counts of a row, and the share and interval that restate them."""
+    n = row["n_patients"]
+    for column in _COUNTED:
+        if known(row[column]):
+            row[column] = _round(row[column])
+    row["df"] = math.nan
+    if row["measure"] == "count":
+        row["estimate"] = _round(row["estimate"])
+    if row["measure"] in ("proportion", *_CURVES) and known(n) and row["n_patients"] > 0:
+        rounded = row["n_patients"]
+        step = min(1.0, ROUNDING / rounded)
+        row["std_error"] = math.nan
+        row["estimate"] = min(1.0, _to(row["estimate"], step, _nearest))
+        # outwards: the published interval holds the one that was estimated
+        row["ci_low"] = max(0.0, _to(row["ci_low"], step, math.floor))
+        row["ci_high"] = min(1.0, _to(row["ci_high"], step, math.ceil))
+    elif row["measure"] in ("mean", "proportion", *_CURVES):
+        row["std_error"] = math.nan
+
+
+def _nearest(value: float) -> float:
+    return math.floor(value + 0.5)
+
+
+def _to(value: float, step: float, how: Callable[[float], float]) -> float:
+    return how(value / step) * step if known(value) else math.nan
+
+
+def _shown(value: int, limit: int) -> str:
+    return "(few)" if 1 <= value <= limit else str(value)
