@@ -287,6 +287,10 @@ class SiteEvent(Section):
     scales: tuple[str, ...] = Field(
         default=("consequence",), description="Scales on which the grade is read."
     )
+    attribution: tuple[Literal["infusion", "disease", "unclear"], ...] = Field(
+        default=("infusion", "unclear"),
+        description="What a finding is put down to; a blank one is unclear.",
+    )
 
     @model_validator(mode="after")
     def _one_rule(self) -> SiteEvent:

@@ -16,8 +16,8 @@ from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
     Floats,
-    InvalidInput,
     Ints,
+    InvalidInput,
     NotEstimable,
     Result,
     check_level,
@@ -233,7 +233,7 @@ def _robust_variance(
         reach = np.cumsum(later, axis=1)
         for k in range(n_causes):
             f = incidence[:, k]
-            total[:, k] += (
-                (np.cumsum(influence[k] + f * later, axis=1) - f * reach) ** 2
-            ).sum(axis=0)
+            total[:, k] += ((np.cumsum(influence[k] + f * later, axis=1) - f * reach) ** 2).sum(
+                axis=0
+            )
     return total

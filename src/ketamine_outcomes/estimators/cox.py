@@ -179,8 +179,11 @@ def _prepare(
         )
     x = built.x - (built.x.mean(axis=0) if n else 0.0)
     scale = x.std(axis=0)
-    flat = [t for t, s, c in zip(built.terms, scale, built.x.T, strict=True)
-            if s <= 1e-12 * max(1.0, float(np.abs(c).max()))]
+    flat = [
+        t
+        for t, s, c in zip(built.terms, scale, built.x.T, strict=True)
+        if s <= 1e-12 * max(1.0, float(np.abs(c).max()))
+    ]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
     refuse_collinear(x, built.terms)
@@ -233,8 +236,9 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
         while not proposed.log_likelihood >= fit.log_likelihood - slack:
             halvings += 1
             if halvings > 30:
-                raise NotEstimable("the partial likelihood could not be climbed: check the scale "
-                                   "of the covariates")
+                raise NotEstimable(
+                    "the partial likelihood could not be climbed: check the scale of the covariates"
+                )
             step = step / 2
             proposed = moments(sets, beta + step)
         gain = proposed.log_likelihood - fit.log_likelihood

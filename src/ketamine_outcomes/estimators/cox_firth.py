@@ -94,9 +94,7 @@ def _profile(sets: RiskSets, beta: Floats, j: int) -> Callable[[float], float]:
     return value
 
 
-def _cross(
-    profile: Callable[[float], float], centre: float, reach: float, target: float
-) -> float:
+def _cross(profile: Callable[[float], float], centre: float, reach: float, target: float) -> float:
     """Where the profile falls to `target`; infinite when it never does."""
     for widen in range(1, 41):
         edge = centre + 2 * widen * reach

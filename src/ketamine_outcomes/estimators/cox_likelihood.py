@@ -123,9 +123,7 @@ def at_risk_sums(sets: RiskSets, values: Floats) -> Floats:
 def event_sums(sets: RiskSets, values: Floats) -> Floats:
     """Sum of `values` over the events of each event time."""
     flat = values[sets.died].reshape(sets.died.size, -1)
-    out = np.column_stack(
-        [np.bincount(sets.at, weights=c, minlength=sets.n_times) for c in flat.T]
-    )
+    out = np.column_stack([np.bincount(sets.at, weights=c, minlength=sets.n_times) for c in flat.T])
     return out.reshape((sets.n_times, *values.shape[1:]))
 
 
@@ -147,9 +145,7 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
     pair_sum = _pairs(sets, weighted)
     pair_mean = _pairs(sets, weighted[:, None] * sets.x) / pair_sum[:, None]
     died, w = sets.died, sets.pair_weight
-    log_likelihood = float(
-        sets.weight[died] @ linear[died] - w @ (np.log(pair_sum) + top)
-    )
+    log_likelihood = float(sets.weight[died] @ linear[died] - w @ (np.log(pair_sum) + top))
     score = sets.weight[died] @ sets.x[died] - w @ pair_mean
     exposure, tied = _exposure(sets, w / pair_sum)
     load = weighted * exposure
@@ -175,9 +171,7 @@ def _exposure(sets: RiskSets, per_pair: Floats) -> tuple[Floats, Floats]:
         jump = np.bincount(sets.pair_time, weights=flat[:, column], minlength=m)
         total = np.r_[0.0, np.cumsum(jump)]
         out[:, column] = total[sets.leave] - total[sets.enter]
-        shared = np.bincount(
-            sets.pair_time, weights=sets.pair_share * flat[:, column], minlength=m
-        )
+        shared = np.bincount(sets.pair_time, weights=sets.pair_share * flat[:, column], minlength=m)
         tied[:, column] = shared[sets.at]
     shape = per_pair.shape[1:]
     return out.reshape((-1, *shape)), tied.reshape((-1, *shape))

@@ -95,8 +95,8 @@ def exact_rate(events: int, exposure: float, level: float = 0.95, mid_p: bool = 
 
     Examples
     --------
-    >>> round(exact_rate(0, 100).table["ci_high"].iloc[0], 6)
-    0.036889
+    >>> exact_rate(0, 100).table["ci_high"].round(6).tolist()
+    [0.036889]
     """
     check_level(level)
     x, time = _count(events, "events"), _exposure(exposure, "exposure")

@@ -34,7 +34,7 @@ class Design:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
         try:
             matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except Exception as error:
+        except _formula_errors() as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
@@ -78,12 +78,13 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
     column = data[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        return column.cat.codes.to_numpy(dtype=np.int64), list(column.cat.categories)
+        labels = np.asarray(column.cat.codes, np.int64)
+        return labels, list(column.cat.categories)
     try:
         labels, levels = pd.factorize(column, sort=True)
     except TypeError:
         raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
-    return labels.astype(np.int64), list(levels)
+    return np.asarray(labels, np.int64), list(levels)
 
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
@@ -125,6 +126,22 @@ def survival_times(
     return start, stop, coded.astype(np.int64)
 
 
+def _formula_errors() -> tuple[type[Exception], ...]:
+    """What formulaic, or the functions inside a formula, may raise."""
+    from formulaic.errors import FormulaicError
+
+    return (
+        FormulaicError,
+        ArithmeticError,
+        AttributeError,
+        LookupError,
+        NameError,
+        SyntaxError,
+        TypeError,
+        ValueError,
+    )
+
+
 def _formula(formula: str, response: bool) -> Any:
     from formulaic import Formula  # lazy: 1 s
 
@@ -132,7 +149,7 @@ def _formula(formula: str, response: bool) -> Any:
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
     try:
         parsed = Formula(formula)
-    except Exception as error:
+    except _formula_errors() as error:
         raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
     two_sided = hasattr(parsed, "lhs")
     if response and not two_sided:
@@ -177,7 +194,7 @@ def design(
             rows[name] = rows[name].cat.remove_unused_categories()
     try:
         matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
-    except Exception as error:
+    except _formula_errors() as error:
         raise InvalidInput(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
         ) from None
@@ -209,7 +226,7 @@ def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
-    r = np.linalg.qr(x / length, mode="r")
+    r = np.asarray(np.linalg.qr(x / length, mode="r"))
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
     adds[: min(r.shape)] = np.abs(np.diag(r))

@@ -27,7 +27,6 @@ from .results import (
     Result,
     check_level,
     coefficient_table,
-    t_quantile,
 )
 
 METHODS = ("kenward_roger", "satterthwaite", "normal")
@@ -203,7 +202,7 @@ def linear_mixed(
     --------
     >>> rows = pd.DataFrame({"y": [1, 2, 3, 3, 4, 6.0], "x": [0, 1] * 3, "id": [1, 1, 2, 2, 3, 3]})
     >>> linear_mixed("y ~ x", rows, "id").coefficients["df"].round(6).tolist()
-    [2.1, 2.0]
+    [2.322206, 2.0]
     """
     check_level(level)
     if df not in METHODS:
@@ -229,8 +228,8 @@ def linear_mixed(
         raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
     z_scale = np.sqrt((z**2).mean(axis=0))
     sums = cross_products(q_x, z / z_scale, residual / spread, unit)
-    template = np.tril(np.ones((z.shape[1],) * 2, bool)) if correlated else np.eye(
-        z.shape[1], dtype=bool
+    template = (
+        np.tril(np.ones((z.shape[1],) * 2, bool)) if correlated else np.eye(z.shape[1], dtype=bool)
     )
     criterion = Criterion(sums, template, reml)
     best = minimise(criterion)
@@ -245,6 +244,11 @@ def linear_mixed(
     rows = np.linalg.solve(r_x.T, np.eye(len(r_x))).T * spread  # contrasts of single terms
     ddf = np.array([small.df(row) for row in rows])
     terms = built.terms
+    if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() and (ddf > 0).all()):
+        raise NotEstimable(
+            "the small-sample correction does not exist here: too few clusters for these terms, "
+            "or a term that is constant inside every cluster; take fewer terms"
+        )
     return LinearMixedResult(
         coefficients=coefficient_table(terms, beta, np.sqrt(np.diag(covariance)), ddf, level),
         covariance=pd.DataFrame(covariance, index=terms, columns=terms),

@@ -131,9 +131,7 @@ def kenward_roger(criterion: Criterion, at: Evaluation) -> SmallSample:
 
     phi_p = phi @ slopes
     information = (
-        trace
-        - 2 * np.einsum("ab,ijba->ij", phi, double)
-        + np.einsum("iab,jba->ij", phi_p, phi_p)
+        trace - 2 * np.einsum("ab,ijba->ij", phi, double) + np.einsum("iab,jba->ij", phi_p, phi_p)
     )
     information = (information + information.T) / 2
     # parameters of very different size: scale before inverting

@@ -17,6 +17,7 @@ from .mixed_likelihood import Criterion, Evaluation, evaluate
 from .results import Floats, NotEstimable
 
 SINGULAR = 1e-4  # as lme4's isSingular, on random columns of unit length
+ESCAPES = 6
 STARTS = (1.0, 0.2, 4.0, 0.03, 20.0)
 GRADIENT = 1e-5  # largest gradient of -2 log likelihood that counts as converged, per sqrt(n)
 
@@ -39,26 +40,60 @@ class Optimum:
 def minimise(criterion: Criterion) -> Optimum:
     """Best of several starts; stops at the first that passes the proof."""
     diagonal = criterion.rows == criterion.columns
-    bounds = [(0.0, None) if d else (None, None) for d in diagonal]
     tolerance = GRADIENT * max(1.0, np.sqrt(criterion.sums.n) / 10)
     best: Optimum | None = None
     for start in STARTS:
-        found = optimize.minimize(
-            criterion.value_and_gradient,
-            np.where(diagonal, start, 0.0),
-            jac=True,
-            method="L-BFGS-B",
-            bounds=bounds,
-            options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-9},
-        )
-        candidate = _polish(criterion, np.asarray(found.x, float), diagonal)
-        if best is None or candidate.deviance < best.deviance:
-            best = candidate
-        if best.max_gradient < tolerance and best.boundary_slope > -tolerance:
-            return best
+        theta, bounded = np.where(diagonal, start, 0.0), True
+        for _ in range(ESCAPES):
+            theta = _search(criterion, theta, diagonal if bounded else None)
+            candidate = _polish(criterion, theta, diagonal)
+            if best is None or candidate.deviance < best.deviance:
+                best = candidate
+            if candidate.boundary_slope > -tolerance:
+                # as good as the best within rounding, and proved
+                level = candidate.deviance <= best.deviance + 1e-8 * (1 + abs(best.deviance))
+                if level and candidate.max_gradient < tolerance:
+                    return candidate
+                break
+            # the search ran into the boundary although the criterion falls away from it
+            theta, bounded = _leave_boundary(criterion, candidate), False
     raise NotEstimable(
         "the mixed model did not converge: take fewer random effects or rescale the covariates"
     )
+
+
+def _search(criterion: Criterion, theta: Floats, diagonal: np.ndarray | None) -> Floats:
+    """L-BFGS-B; with `diagonal` its entries stay at 0 or above."""
+    bounds = None if diagonal is None else [(0.0, None) if d else (None, None) for d in diagonal]
+    found = optimize.minimize(
+        criterion.value_and_gradient,
+        theta,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=bounds,
+        options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-9},
+    )
+    return np.asarray(found.x, float)
+
+
+def _leave_boundary(criterion: Criterion, at: Optimum) -> Floats:
+    """Add variance along the steepest empty direction, as much as helps most."""
+    slope, factor = criterion.slope_in_g(at.at), at.at.factor
+    empty = _empty_directions(criterion, factor)
+    values, vectors = np.linalg.eigh(empty.T @ slope @ empty)
+    if criterion.rows.size == criterion.q:
+        direction = empty[:, int(np.argmin(np.diag(empty.T @ slope @ empty)))]
+    else:
+        direction = empty @ vectors[:, int(np.argmin(values))]
+    tried = []
+    for variance in 10.0 ** np.arange(-6, 5):
+        # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
+        wide = np.column_stack([factor, np.sqrt(variance) * direction])
+        r = np.asarray(np.linalg.qr(wide.T, mode="r"))
+        moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
+        theta = np.asarray(moved[criterion.rows, criterion.columns], float)
+        tried.append((criterion.value_and_gradient(theta)[0], theta))
+    return min(tried, key=lambda pair: pair[0])[1]
 
 
 def _polish(criterion: Criterion, theta: Floats, diagonal: np.ndarray) -> Optimum:
@@ -112,13 +147,19 @@ def _positive_columns(criterion: Criterion, theta: Floats) -> Floats:
     return np.asarray(factor[criterion.rows, criterion.columns], float)
 
 
+def _empty_directions(criterion: Criterion, factor: Floats) -> Floats:
+    """Columns: unit directions without variance (coordinates when effects are uncorrelated)."""
+    if criterion.rows.size == criterion.q:
+        return np.eye(criterion.q)[:, np.diag(factor) <= SINGULAR]
+    values, vectors = np.linalg.eigh(factor @ factor.T)
+    return np.asarray(vectors[:, values <= SINGULAR**2], float)
+
+
 def _boundary_slope(criterion: Criterion, at: Evaluation) -> float:
-    slope = criterion.slope_in_g(at)
-    if criterion.rows.size == criterion.q:  # uncorrelated: each variance on its own
-        empty = np.diag(at.factor) <= SINGULAR
-        return float(np.diag(slope)[empty].min()) if empty.any() else float("inf")
-    values, vectors = np.linalg.eigh(at.factor @ at.factor.T)
-    null = vectors[:, values <= SINGULAR**2]
-    if null.shape[1] == 0:
+    empty = _empty_directions(criterion, at.factor)
+    if empty.shape[1] == 0:
         return float("inf")
-    return float(np.linalg.eigvalsh(null.T @ slope @ null)[0])
+    slope = empty.T @ criterion.slope_in_g(at) @ empty
+    if criterion.rows.size == criterion.q:
+        return float(np.diag(slope).min())
+    return float(np.linalg.eigvalsh(slope)[0])

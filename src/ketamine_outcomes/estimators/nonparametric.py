@@ -47,8 +47,6 @@ def probability_interval(
             width = z * std_error / (estimate * log_p)
             low = np.exp(-np.exp(np.log(-log_p) - width))
             high = np.exp(-np.exp(np.log(-log_p) + width))
-            sure = estimate == 1
-            low, high = np.where(sure, 1.0, low), np.where(sure, 1.0, high)
     return np.maximum(low, 0.0), np.minimum(high, 1.0)
 
 

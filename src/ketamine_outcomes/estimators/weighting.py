@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
 from .inputs import design, refuse_collinear
-from .results import Floats, InvalidInput, NotEstimable, Result, coefficient_table
+from .results import Floats, InvalidInput, NotEstimable, Result, check_level, coefficient_table
 
 TARGETS = ("overlap", "att", "ate")
 MAX_STEPS = 60
 
 
-def _pair(values: ArrayLike, group: ArrayLike) -> tuple[pd.Series[object], Floats]:
-    x = pd.Series(values).reset_index(drop=True)
+def _pair(values: ArrayLike, group: ArrayLike) -> tuple[pd.Series[Any], Floats]:
+    x: pd.Series[Any] = pd.Series(values).reset_index(drop=True)
     g = np.asarray(group, float).reshape(-1)
     if len(x) != g.size:
         raise InvalidInput("values and group differ in length")
@@ -85,7 +87,7 @@ def standardised_mean_difference(
     return difference / spread
 
 
-def _multinomial_distance(x: pd.Series[object], one: np.ndarray, w: Floats) -> float:
+def _multinomial_distance(x: pd.Series[Any], one: np.ndarray, w: Floats) -> float:
     labels, levels = pd.factorize(x, sort=True)
     if len(levels) < 2:
         return 0.0
@@ -113,7 +115,11 @@ def effective_sample_size(weights: ArrayLike) -> float:
 
 
 def propensity_weights(
-    formula: str, data: pd.DataFrame, target: str = "overlap", trim: float | None = None
+    formula: str,
+    data: pd.DataFrame,
+    target: str = "overlap",
+    trim: float | None = None,
+    level: float = 0.95,
 ) -> Result:
     """Logistic propensity score and the weights of a target population.
 
@@ -128,6 +134,8 @@ def propensity_weights(
     trim
         Rows with a score at or below `trim`, or at or above 1 - `trim`, get no weight and the
         model is fitted once more without them.
+    level
+        Confidence level of the coefficients of the score.
 
     Returns
     -------
@@ -146,6 +154,7 @@ def propensity_weights(
     >>> len(propensity_weights("t ~ x", rows).table)
     6
     """
+    check_level(level)
     if target not in TARGETS:
         raise InvalidInput(f"target must be one of {', '.join(TARGETS)}")
     if trim is not None and not 0 < trim < 0.5:
@@ -169,7 +178,7 @@ def propensity_weights(
     weight = np.where(y == 1, tilt / e, tilt / (1 - e))
     return Result(
         coefficients=coefficient_table(
-            built.terms, beta, np.sqrt(np.diag(covariance)), np.inf, 0.95
+            built.terms, beta, np.sqrt(np.diag(covariance)), np.inf, level
         ),
         covariance=pd.DataFrame(covariance, index=built.terms, columns=built.terms),
         table=pd.DataFrame(

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ketamine_outcomes import estimates as contract
 from ketamine_outcomes.release import disclosure_sets
-from ketamine_outcomes.release.rows import EVERYONE, Row, known
+from ketamine_outcomes.release.rows import EVERYONE, PLACE, Row, groups, known
 from ketamine_outcomes.study import Disclosure
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ _NOUNS = (
     "cells? values? findings? stays? windows? infusions? courses? intervals? deaths?"
 )
 _COUNT_IN_TEXT = re.compile(
-    r"(?<![\w.\-\[(/])(\d{1,6})(?=(?:\s+[\w-]+){0,3}?\s+(?:%s)\b)" % "|".join(_NOUNS.split()),
+    r"(?<![\w.\-\[(/])(\d{1,6})(?=(?:\s+[\w-]+){0,3}?\s+(?:" + "|".join(_NOUNS.split()) + r")\b)",
     re.IGNORECASE,
 )
 _SHARE_IN_TEXT = re.compile(r"(?<![\w.\-])(\d{1,6})(\s+of\s+(?:the\s+)?)(\d{1,7})(?![\w.])")
@@ -72,9 +72,7 @@ def apply(estimates: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
     limit = threshold(disclosure)
     if limit == 0:
         return estimates
-    rows: list[Row] = [
-        {str(k): v for k, v in row.items()} for row in estimates.to_dict("records")
-    ]
+    rows: list[Row] = [{str(k): v for k, v in row.items()} for row in estimates.to_dict("records")]
     hidden = {i for i, row in enumerate(rows) if row["status"] == "ok" and _small(row, limit)}
     while True:  # one rule can open what another closed: until nothing changes
         before = len(hidden)
@@ -91,8 +89,9 @@ def apply(estimates: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
             hidden |= rule(rows, hidden, limit)
         if len(hidden) == before:
             break
+    patients = disclosure_sets.patients_by_arm(rows)
     out = [
-        _hide(row, disclosure) if i in hidden else _soften(row, rows, disclosure, limit)
+        _hide(row, disclosure) if i in hidden else _soften(row, patients, disclosure)
         for i, row in enumerate(rows)
     ]
     frame = estimates.copy()
@@ -143,17 +142,18 @@ def is_small(value: Any, limit: int) -> bool:
 
 
 def _small(row: Row, limit: int) -> bool:
-    if row["analysis"] != "ledger" and any(is_small(row[c], limit) for c in _COUNTED):
+    if any(is_small(row[c], limit) for c in _COUNTED):
         return True
     if row["measure"] == "count" and is_small(row["estimate"], limit):
         return True
     if row["measure"] in _CURVES:  # a curve's n_events grows with time; _curves judges it
         return False
     n, events = row["n_patients"], row["n_events"]
-    if row["measure"] in ("proportion", "count") and known(n) and known(events):
-        if is_small(n - events, limit):
-            return True
-    if row["measure"] == "proportion" and known(n) and not known(events):
+    if row["measure"] not in ("proportion", "count") or not known(n):
+        return False
+    if known(events):
+        return is_small(n - events, limit)
+    if row["measure"] == "proportion":
         # without its numerator a share is judged by the count it implies
         implied = row["estimate"] * n
         return is_small(round(implied), limit) or is_small(round(n - implied), limit)
@@ -163,25 +163,17 @@ def _small(row: Row, limit: int) -> bool:
 # --- secondary --------------------------------------------------------------------------------
 
 
-def _groups(rows: list[Row], chosen: Iterable[int], columns: tuple[str, ...]) -> list[list[int]]:
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for i in chosen:
-        found.setdefault(tuple(rows[i][c] for c in columns), []).append(i)
-    return list(found.values())
-
-
-_PLACE = ("study", "cohort", "scenario", "analysis", "outcome", "population", "adjustment")
-
-
-def keep_steps(values: list[float], limit: int, closed: set[int]) -> set[int]:
+def keep_steps(
+    values: list[float], limit: int, closed: set[int], reference: float | None = None
+) -> set[int]:
     """Return the positions of a falling or rising series that may be published.
 
     The last value is published elsewhere as well (patients analysed), so the walk starts
     there; a value stays only when it differs from the one kept before by 0 or by more than
-    `limit`, and is itself 0 or above `limit`.
+    `limit`, and is itself 0 or above `limit`. `reference` is a number beyond the last value
+    that readers know as well.
     """
     kept: set[int] = set()
-    reference: float | None = None
     for i in reversed(range(len(values))):
         value = values[i]
         if i in closed or not known(value) or is_small(value, limit):
@@ -196,7 +188,7 @@ def _flow_boxes(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
     """Boxes of the flow diagram whose difference would give a small number of excluded."""
     new: set[int] = set()
     chosen = [i for i, r in enumerate(rows) if r["analysis"] == "attrition" and r["status"] == "ok"]
-    for group in _groups(rows, chosen, _PLACE):
+    for group in groups(rows, chosen, PLACE):
         remaining = [i for i in group if rows[i]["level"] == "remaining"]
         values = [rows[i]["estimate"] for i in remaining]
         closed = {p for p, i in enumerate(remaining) if i in hidden}
@@ -227,37 +219,41 @@ def _curves(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
         if r["measure"] == "count" and r["term"] == "at_risk" and r["status"] == "ok"
     ]
     small_from: dict[tuple[Any, ...], float] = {}
-    for group in _groups(rows, at_risk, (*_PLACE, "level")):
+    for group in groups(rows, at_risk, (*PLACE, "level")):
         ordered = sorted(group, key=lambda i: rows[i]["time_hours"])
         values = [rows[i]["estimate"] for i in ordered]
-        # from the start: here the first value (all patients) is the one known elsewhere
-        kept = keep_steps(values[::-1], limit, set())
+        # from the start: here all patients are what readers know
+        start = rows[ordered[0]]["n_patients"]
+        kept = keep_steps(values[::-1], limit, set(), start if known(start) else None)
         open_ = {ordered[len(ordered) - 1 - p] for p in kept}
         new |= set(ordered) - open_
         thin = [rows[i]["time_hours"] for i in ordered if is_small(rows[i]["estimate"], limit)]
         if thin:
             row = rows[ordered[0]]
-            key = (*(row[c] for c in _PLACE if c != "outcome"), _event(row), row["level"])
+            key = (
+                *(row[c] for c in PLACE if c != "outcome"),
+                _event(row),
+                row["level"],
+            )
             small_from[key] = min(thin)
     chosen = [i for i, r in enumerate(rows) if r["measure"] in _CURVES and r["status"] == "ok"]
-    for group in _groups(rows, chosen, (*_PLACE, "level", "measure")):
+    for group in groups(rows, chosen, (*PLACE, "level", "measure")):
         ordered = sorted(group, key=lambda i: rows[i]["time_hours"])
         row = rows[ordered[0]]
-        key = (*(row[c] for c in _PLACE if c != "outcome"), _event(row), row["level"])
+        key = (*(row[c] for c in PLACE if c != "outcome"), _event(row), row["level"])
         end = small_from.get(key, math.inf)
         closed = {p for p, i in enumerate(ordered) if rows[i]["time_hours"] >= end}
         kept = keep_steps([_cumulative(rows[i]) for i in ordered], limit, closed)
         kept = {p for p in kept if _new_level(rows, ordered, p, kept)}
         new |= {i for p, i in enumerate(ordered) if p not in kept}
     # the curve of everyone less those of the arms would give what an arm hides
+    thinned = {
+        tuple(rows[i][c] for c in PLACE)
+        for i in chosen
+        if rows[i]["level"] not in EVERYONE and (i in new or i in hidden)
+    }
     for i in chosen:
-        row = rows[i]
-        if row["level"] in EVERYONE and any(
-            rows[j]["level"] not in EVERYONE
-            and (j in new or j in hidden)
-            and all(rows[j][c] == row[c] for c in _PLACE)
-            for j in chosen
-        ):
+        if rows[i]["level"] in EVERYONE and tuple(rows[i][c] for c in PLACE) in thinned:
             new.add(i)
     return new - hidden
 
@@ -290,7 +286,7 @@ def _new_level(rows: list[Row], ordered: list[int], p: int, kept: set[int]) -> b
 def _siblings(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
     """Rows that restate a hidden count: shares of the same word, rates of the same events."""
     new: set[int] = set()
-    place = (*_PLACE, "window", "level")
+    place = (*PLACE, "window", "level")
     counts: set[tuple[Any, ...]] = set()
     for i in hidden:
         row = rows[i]
@@ -305,10 +301,6 @@ def _siblings(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
         if row["measure"] == "proportion" and (*key, row["term"]) in counts:
             new.add(i)
         if row["measure"] == "rate" and (*key, "rate") in counts:
-            new.add(i)
-        if (row["measure"], row["term"]) == ("count", "with_value") and (
-            _denominator_tells(row, rows, limit)
-        ):
             new.add(i)
     return new
 
@@ -328,28 +320,28 @@ def _hide(row: Row, disclosure: Disclosure) -> Row:
     return out
 
 
-def _denominator_tells(row: Row, rows: list[Row], limit: int) -> bool:
+def _denominator_tells(row: Row, patients: dict[str, float], limit: int) -> bool:
     """Whether n_patients, beside the patients of the arm, gives a small number left out."""
     if row["analysis"] in ("attrition", "ledger") or not known(row["n_patients"]):
         return False
-    total = disclosure_sets.patients_of(rows, row["level"])
-    return total is not None and is_small(total - row["n_patients"], limit)
+    level = "" if row["level"] in EVERYONE else row["level"]
+    return level in patients and is_small(patients[level] - row["n_patients"], limit)
 
 
-def _soften(row: Row, rows: list[Row], disclosure: Disclosure, limit: int) -> Row:
+def _soften(row: Row, patients: dict[str, float], disclosure: Disclosure) -> Row:
     """Return a published row without what would give a hidden count away."""
-    if row["status"] != "ok":
-        return {**row, "note": scrub(row["note"], disclosure)}
     out = dict(row)
     if row["analysis"] != "attrition":
         out["note"] = scrub(row["note"], disclosure)
+    if row["status"] != "ok":
+        return out
     if disclosure.policy == "nhs":
         _round_row(out)
-    elif _denominator_tells(row, rows, limit):
-        for column in ("n_patients", "df", "std_error"):
-            out[column] = math.nan
+    elif _denominator_tells(row, patients, threshold(disclosure)):
         if row["measure"] in ("sd", "proportion", "count", "variance"):
             return _hide(row, disclosure)  # these give the number of patients back
+        for column in ("n_patients", "df", "std_error"):
+            out[column] = math.nan
     return out
 
 

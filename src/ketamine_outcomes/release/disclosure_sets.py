@@ -7,12 +7,9 @@ least is lost.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
-from ketamine_outcomes.release.rows import EVERYONE, Row, known
-
-_PLACE = ("study", "cohort", "scenario", "analysis", "outcome", "population", "adjustment")
+from ketamine_outcomes.release.rows import EVERYONE, PLACE, Row, groups, known
 
 
 def complete(
@@ -35,29 +32,21 @@ def complete(
     {'m'}
     """
     closed = {cell for cell in hidden if values.get(cell, 0) > 0}
+    if not closed and not 0 < remainder <= limit:
+        return set()
     count = len(closed) + (remainder > 0)
     together = sum(values[cell] for cell in closed) + max(0.0, remainder)
     added: set[Any] = set()
-    if count == 0:
-        return added
     visible = sorted(
         (cell for cell in values if cell not in closed and values[cell] > 0),
         key=lambda cell: (values[cell], str(cell)),
     )
-    while visible and (count < 2 and together <= limit or 0 < together <= limit or
-                       (count < 2 and remainder <= 0)):
+    while visible and (count < 2 or together <= limit):
         cell = visible.pop(0)
         added.add(cell)
         count += 1
         together += values[cell]
     return added - hidden
-
-
-def _groups(rows: list[Row], chosen: Iterable[int], columns: tuple[str, ...]) -> list[list[int]]:
-    found: dict[tuple[Any, ...], list[int]] = {}
-    for i in chosen:
-        found.setdefault(tuple(rows[i][c] for c in columns), []).append(i)
-    return list(found.values())
 
 
 def _counts(rows: list[Row]) -> list[int]:
@@ -68,7 +57,7 @@ def words_of_a_covariate(rows: list[Row], hidden: set[int], limit: int) -> set[i
     """Words of one covariate in one arm, with those missing: they sum to the arm."""
     new: set[int] = set()
     chosen = [i for i in _counts(rows) if rows[i]["analysis"] == "characteristics"]
-    for group in _groups(rows, chosen, (*_PLACE, "level", "window")):
+    for group in groups(rows, chosen, (*PLACE, "level", "window")):
         words = [i for i in group if rows[i]["term"] != "missing"]
         total = _published_total(rows, group)
         values = {i: float(rows[i]["estimate"]) for i in group}
@@ -88,7 +77,7 @@ def counts_of_a_window(rows: list[Row], hidden: set[int], limit: int) -> set[int
     inside = ("incomplete", "under_12_hours", "observed_zero")
     new: set[int] = set()
     chosen = [i for i in _counts(rows) if rows[i]["term"] in (*parts, *inside)]
-    for group in _groups(rows, chosen, (*_PLACE, "window", "level")):
+    for group in groups(rows, chosen, (*PLACE, "window", "level")):
         values = {i: float(rows[i]["estimate"]) for i in group if rows[i]["term"] in parts}
         new |= complete(values, hidden & set(values), limit)
         whole = next((v for i, v in values.items() if rows[i]["term"] == "with_value"), None)
@@ -104,8 +93,8 @@ def reasons_of_the_ledger(rows: list[Row], hidden: set[int], limit: int) -> set[
     """Reasons of the dose ledger: the number of rows in the extract is published too."""
     new: set[int] = set()
     chosen = [i for i in _counts(rows) if rows[i]["analysis"] == "ledger"]
-    for group in _groups(rows, chosen, ("study", "cohort", "scenario", "outcome")):
-        for parts in _groups(rows, group, ("term",)):  # a class with its own total
+    for group in groups(rows, chosen, ("study", "cohort", "scenario", "outcome")):
+        for parts in groups(rows, group, ("term",)):  # a class with its own total
             totals = [i for i in parts if rows[i]["level"] in EVERYONE]
             if totals and len(parts) > 1:
                 values = {i: float(rows[i]["estimate"]) for i in parts if i not in totals}
@@ -116,21 +105,28 @@ def reasons_of_the_ledger(rows: list[Row], hidden: set[int], limit: int) -> set[
     return new - hidden
 
 
-def patients_of(rows: list[Row], level: str) -> float | None:
-    """Return the patients of an arm as published with the characteristics, None if unknown."""
-    wanted = EVERYONE if level in EVERYONE else (level,)
-    found = [
-        float(r["n_patients"])
-        for r in rows
-        if r["analysis"] == "characteristics" and r["level"] in wanted and known(r["n_patients"])
-    ]
-    return max(found, default=None)
+def patients_by_arm(rows: list[Row]) -> dict[str, float]:
+    """Return the patients of every arm as published with the characteristics ("" = all)."""
+    found: dict[str, float] = {}
+    for row in rows:
+        if row["analysis"] == "characteristics" and known(row["n_patients"]):
+            level = "" if row["level"] in EVERYONE else row["level"]
+            found[level] = max(found.get(level, 0.0), float(row["n_patients"]))
+    return found
+
+
+def _published_total(rows: list[Row], group: list[int]) -> float | None:
+    """Return the patients that the cells of a group are counted among."""
+    return max(
+        (float(rows[i]["n_patients"]) for i in group if known(rows[i]["n_patients"])),
+        default=None,
+    )
 
 
 def arms_of_a_row(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
     """The same count in every arm and in everyone: everyone less the visible arms."""
     new: set[int] = set()
-    across = (*_PLACE, "window", "term", "time_hours", "contrast", "measure", "method")
+    across = (*PLACE, "window", "term", "time_hours", "contrast", "measure", "method")
     for cell in ("estimate", "n_events"):
         chosen = [
             i
@@ -140,13 +136,7 @@ def arms_of_a_row(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
             and known(r[cell])
             and (r["measure"] == "count") == (cell == "estimate")
         ]
-        for r in chosen:  # NaN never equals NaN: no time is one place, not many
-            rows[r].setdefault("_time", None)
-        keys = tuple("_time" if c == "time_hours" else c for c in across)
-        for i in chosen:
-            time = rows[i]["time_hours"]
-            rows[i]["_time"] = time if known(time) else None
-        for group in _groups(rows, chosen, keys):
+        for group in groups(rows, chosen, across):
             total = [i for i in group if rows[i]["level"] in EVERYONE]
             values = {i: float(rows[i][cell]) for i in group if i not in total}
             if total and values and not set(total) & hidden:
@@ -163,23 +153,23 @@ def arms_of_everyone(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
         for i, r in enumerate(rows)
         if known(r["n_patients"]) and r["analysis"] not in ("attrition", "ledger")
     ]
-    for group in _groups(rows, chosen, ("study", "cohort", "scenario")):
+    for group in groups(rows, chosen, ("study", "cohort", "scenario")):
         families: set[frozenset[str]] = set()
-        for parts in _groups(rows, group, ("analysis",)):
+        for parts in groups(rows, group, ("analysis",)):
             names = {rows[i]["level"] for i in parts} - set(EVERYONE)
             if len(names) > 1:
                 families.add(frozenset(names))
         patients = {
             name: max(float(rows[i]["n_patients"]) for i in group if rows[i]["level"] == name)
-            for names in families
-            for name in names
+            for family in families
+            for name in family
         }
         closed = {name for name, n in patients.items() if 0 < n <= limit}
         while True:
             more: set[str] = set()
-            for names in families:
-                members = {name: patients[name] for name in sorted(names)}
-                more |= complete(members, closed & names, limit) - closed
+            for family in sorted(families, key=sorted):
+                members = {name: patients[name] for name in sorted(family)}
+                more |= complete(members, closed & family, limit) - closed
             if not more:
                 break
             closed |= more

@@ -15,6 +15,16 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+#: What the rows of one analysis of one outcome share.
+PLACE = (
+    "study",
+    "cohort",
+    "scenario",
+    "analysis",
+    "outcome",
+    "population",
+    "adjustment",
+)
 EVERYONE = ("", "all")  # levels that stand for the whole population
 _WINDOW = re.compile(r"\[\s*([^,\s]+)\s*,\s*([^)\s]+)\s*\)")
 
@@ -66,6 +76,17 @@ def known(value: Any) -> bool:
 def distinct(rows: Iterable[Row], column: str) -> list[Any]:
     """Return the distinct values of a column in the order of the rows."""
     return list(dict.fromkeys(row[column] for row in rows))
+
+
+def groups(rows: list[Row], chosen: Iterable[int], columns: tuple[str, ...]) -> list[list[int]]:
+    """Return the positions `chosen`, grouped by the given cells, in their order."""
+    found: dict[tuple[Any, ...], list[int]] = {}
+    for i in chosen:
+        cells = (rows[i][column] for column in columns)
+        # NaN never equals NaN: an empty cell is one value, not many
+        key = tuple(None if isinstance(c, float) and math.isnan(c) else c for c in cells)
+        found.setdefault(key, []).append(i)
+    return list(found.values())
 
 
 def arms(rows: Iterable[Row]) -> list[str]:

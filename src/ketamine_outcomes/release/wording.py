@@ -25,10 +25,24 @@ OUTCOMES = {
     "pain_painad": "Pain (PAINAD, 0\N{EN DASH}10)",
     "pain_flacc": "Pain (FLACC, 0\N{EN DASH}10)",
 }
-SCALE_RANGE = {"nrs": (0, 10), "vas": (0, 100), "cpot": (0, 8), "bps": (3, 12),
-               "painad": (0, 10), "flacc": (0, 10), "vrs": (0, 10)}
+SCALE_RANGE = {
+    "nrs": (0, 10),
+    "vas": (0, 100),
+    "cpot": (0, 8),
+    "bps": (3, 12),
+    "painad": (0, 10),
+    "flacc": (0, 10),
+    "vrs": (0, 10),
+}
 STATUS_WORDS = {"suppressed": "suppressed", "refused": "refused"}
-_ACRONYMS = {"iv": "IV", "sc": "SC", "im": "IM", "mme": "MME", "nrs": "NRS", "icu": "ICU"}
+_ACRONYMS = {
+    "iv": "IV",
+    "sc": "SC",
+    "im": "IM",
+    "mme": "MME",
+    "nrs": "NRS",
+    "icu": "ICU",
+}
 
 
 def label(name: str) -> str:
@@ -80,6 +94,11 @@ def count(value: float) -> str:
     return number(value, 0)
 
 
+def hours(value: float) -> str:
+    """Return hours with one decimal where it says something."""
+    return number(round(value, 1)) if known(value) else "unknown"
+
+
 def percent(value: float) -> str:
     """Return a share as per cent with one decimal below 10 %, whole otherwise."""
     if not known(value):
@@ -120,7 +139,14 @@ def missing(row: Row) -> str:
     that has no answer is `not estimable`.
     """
     if row["status"] == "not_estimable":
-        descriptive = row["measure"] in ("count", "mean", "sd", "median", "quantile", "proportion")
+        descriptive = row["measure"] in (
+            "count",
+            "mean",
+            "sd",
+            "median",
+            "quantile",
+            "proportion",
+        )
         return "unknown" if descriptive else "not estimable"
     return STATUS_WORDS.get(row["status"], "unknown")
 

@@ -1,0 +1,1 @@
+"""What is measured: definitions that turn the extract and the exposure into outcome tables."""

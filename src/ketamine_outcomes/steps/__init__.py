@@ -1,0 +1,120 @@
+"""The steps of the pipeline: one module each, called by one thin rule each.
+
+A step receives the sections of the study that it needs and nothing else, as canonical JSON: a
+change of another section cannot reach it and does not rerun it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from ketamine_outcomes import files
+from ketamine_outcomes.study import Cohort, SimulatedCohort, SourceCohort, Study
+
+DEFINITION = (
+    "name", "index", "exposure", "windows", "eligibility", "covariates", "outcomes", "analyses",
+)  # fmt: skip
+#: Sections of the study that each step receives. `cohort` is the one cohort of the job.
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "simulate": ("cohort",),
+    "extract": ("cohort",),
+    "exposure": ("cohort", "index"),
+    "cohort": ("index", "windows", "eligibility", "covariates"),
+    "outcomes": ("index", "exposure", "windows", "outcomes"),
+    "analyses": (*DEFINITION,),
+    "scenarios": (*DEFINITION, "cohort", "scenarios", "disclosure"),
+    "release": ("disclosure",),
+    "figures": ("name", "title", "index", "windows", "outcomes", "analyses", "disclosure",
+                "cohort"),
+    "tables": ("name", "title", "outcomes", "analyses", "covariates", "cohort"),
+    "page": (*DEFINITION, "title", "question", "notes", "primary", "scenarios", "disclosure",
+             "cohort"),
+    "manifest": (*DEFINITION, "title", "primary", "scenarios", "disclosure", "cohort"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a step works on.
+
+    Attributes
+    ----------
+    study
+        The sections that the step may see; another section is not there.
+    cohort_name
+        Name of the cohort.
+    cohort
+        The cohort section, when the step receives it.
+    folder
+        results/<study>/<cohort>.
+    room
+        `private` or `release` for steps that write both pages.
+    hashes
+        Definition hashes by scenario.
+    """
+
+    study: Study
+    cohort_name: str
+    folder: Path
+    cohort: SourceCohort | SimulatedCohort | None = None
+    room: str = "private"
+    hashes: dict[str, str] | None = None
+
+    @property
+    def private(self) -> Path:
+        """Folder of row-level tables."""
+        return self.folder / "private"
+
+
+def settings(
+    study: Study, cohort: str, step: str, *, room: str = "private",
+    hashes: dict[str, str] | None = None,
+) -> str:  # fmt: skip
+    """Return the canonical JSON that a rule passes to a step."""
+    dump = study.model_dump(mode="json", by_alias=True)
+    content: dict[str, Any] = {"cohort_name": cohort, "room": room, "sections": {}}
+    for section in SECTIONS[step]:
+        if section == "cohort":
+            content["cohort"] = dump["cohorts"][cohort]
+        else:
+            content["sections"][section] = dump[section]
+    if step in ("analyses", "scenarios", "page", "manifest"):
+        content["hashes"] = hashes
+    return files.canonical_json(content)
+
+
+def job(content: str, folder: Path) -> Job:
+    """Return the job that settings describe."""
+    raw = json.loads(content)
+    fields = Study.model_fields
+    sections = {
+        name: TypeAdapter(fields[name].annotation).validate_python(value)
+        for name, value in raw["sections"].items()
+    }
+    cohort = (
+        TypeAdapter(Cohort).validate_python(raw["cohort"]) if "cohort" in raw else None
+    )
+    if cohort is not None:
+        sections["cohorts"] = {raw["cohort_name"]: cohort}
+    return Job(
+        study=Study.model_construct(**sections),
+        cohort_name=raw["cohort_name"],
+        folder=folder,
+        cohort=cohort,
+        room=raw["room"],
+        hashes=raw.get("hashes"),
+    )
+
+
+def run(step: str, content: str, folder: Path) -> None:
+    """Run one step in `folder`."""
+    private = folder / "private"
+    private.mkdir(parents=True, exist_ok=True)
+    private.chmod(0o700)
+    importlib.import_module(f"ketamine_outcomes.steps.{step}").run(job(content, folder))

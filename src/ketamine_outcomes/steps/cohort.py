@@ -1,0 +1,16 @@
+"""Find time zero, apply eligibility, read covariates."""
+
+from __future__ import annotations
+
+from ketamine_outcomes import files, pipeline
+from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.steps import Job
+
+
+def run(job: Job) -> None:
+    """Write private/units.parquet and attrition.parquet."""
+    extract = Extract.load(job.private / "extract")
+    pieces = files.read_parquet(job.private / "intervals.parquet")
+    units, attrition = pipeline.build_units(job.study, extract, pieces)
+    files.write_parquet(job.private / "units.parquet", units)
+    files.write_parquet(job.private / "attrition.parquet", attrition)

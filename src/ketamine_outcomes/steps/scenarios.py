@@ -1,0 +1,66 @@
+"""Estimate: every named variation of the study.
+
+One process reads the extract once. Each scenario is kept under its definition hash and the
+code's fingerprint, so that a new scenario computes only itself.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ketamine_outcomes import estimates, files, pipeline, study_file
+from ketamine_outcomes.analyses.run import run as run_analyses
+from ketamine_outcomes.exposure.classify import classify
+from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.fingerprint import fingerprint
+from ketamine_outcomes.steps import Job
+from ketamine_outcomes.study import Study
+
+
+def run(job: Job) -> None:
+    """Write private/estimates_scenarios.parquet (no rows without scenarios)."""
+    assert job.hashes is not None
+    whole = Study.model_validate(
+        {"title": "as in the study", **job.study.model_dump(mode="json", by_alias=True)}
+    )
+    source = files.sha256_text(
+        "".join(files.sha256_file(path) for path in _inputs(job)) + fingerprint("steps.scenarios")
+    )
+    parts = [estimates.table([])]
+    kept = job.private / "scenarios"
+    wanted = set()
+    for scenario in whole.scenarios:
+        definition = job.hashes[scenario.name]
+        cache = kept / f"{definition[:16]}-{source[:16]}.parquet"
+        wanted.add(cache.name)
+        if not cache.exists():
+            files.write_parquet(cache, _estimate(job, whole, scenario.name, definition))
+        part = files.read_parquet(cache)
+        # Two scenarios of one definition share a file; the name is not part of the definition.
+        parts.append(part.assign(scenario=scenario.name))
+    if kept.exists():
+        for old in kept.glob("*.parquet"):
+            if old.name not in wanted:
+                old.unlink()
+    table = pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+    files.write_parquet(job.private / "estimates_scenarios.parquet", table)
+
+
+def _inputs(job: Job) -> list:  # type: ignore[type-arg]
+    return [*sorted((job.private / "extract").glob("*.parquet")),
+            job.private / "intervals.parquet", job.private / "dose_rows.parquet"]  # fmt: skip
+
+
+def _estimate(job: Job, study: Study, name: str, definition: str) -> pd.DataFrame:
+    changed = study_file.resolve(study, name)
+    extract = Extract.load(job.private / "extract")
+    cohort = changed.cohorts[job.cohort_name]
+    before = study.cohorts[job.cohort_name]
+    if cohort != before or changed.index.drug != study.index.drug:
+        exposure = classify(extract, pipeline.assumptions(cohort), changed.index.drug)
+        dose_rows, pieces = exposure.ledger, exposure.intervals
+    else:
+        dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
+        pieces = files.read_parquet(job.private / "intervals.parquet")
+    data = pipeline.assemble(changed, extract, dose_rows, pieces)
+    return run_analyses(changed, data, job.cohort_name, name, definition)

@@ -1,0 +1,432 @@
+"""Edges and properties of the estimators; the R numbers are in tests/golden."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ketamine_outcomes import estimators as est
+from ketamine_outcomes.estimators import EstimationError, InvalidInput, NotEstimable
+
+
+@pytest.fixture
+def survival() -> pd.DataFrame:
+    rng = np.random.default_rng(7)
+    n = 60
+    x = rng.normal(size=n)
+    time = np.ceil(rng.exponential(8 * np.exp(-0.4 * x)))  # whole days: many ties
+    return pd.DataFrame(
+        {
+            "time": time,
+            "entry": np.floor(rng.uniform(0, 0.9, n) * time),
+            "event": rng.integers(0, 3, n),
+            "x": x,
+            "z": rng.integers(0, 2, n),
+            "site": rng.integers(0, 6, n),
+        }
+    ).assign(hit=lambda d: (d["event"] == 1) * 1)
+
+
+@pytest.fixture
+def repeated() -> pd.DataFrame:
+    rng = np.random.default_rng(11)
+    patient = np.repeat(np.arange(12), 5)
+    week = np.tile(np.arange(5.0), 12)
+    pain = 6 - 0.4 * week + rng.normal(size=12)[patient] + rng.normal(size=60)
+    return pd.DataFrame({"patient": patient, "week": week, "pain": pain})
+
+
+def test_import_is_light() -> None:
+    code = (
+        "import sys, ketamine_outcomes.estimators as e; e.Result; "
+        "assert not {'statsmodels', 'lifelines', 'formulaic'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_modules_do_not_hide_their_functions() -> None:
+    code = (
+        "import ketamine_outcomes.estimators.cox as a, ketamine_outcomes.estimators.linear_mixed; "
+        "from ketamine_outcomes.estimators import cox, linear_mixed; "
+        "assert callable(cox) and callable(linear_mixed)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_every_public_name_exists() -> None:
+    for name in est.__all__:
+        assert callable(getattr(est, name))
+
+
+def test_results_cannot_be_changed() -> None:
+    result = est.exact_rate(1, 10)
+    with pytest.raises(AttributeError):
+        result.log_likelihood = 0.0  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        result.diagnostics["level"] = 0.5  # type: ignore[index]
+
+
+# ---------------------------------------------------------------- Aalen-Johansen, Kaplan-Meier
+
+
+def weighted_incidence(d: pd.DataFrame, weight: np.ndarray, cause: int, until: float) -> float:
+    """Cumulative incidence with case weights, written as a plain loop."""
+    free, total = 1.0, 0.0
+    for t in np.sort(d.loc[d["event"] > 0, "time"].unique()):
+        if t > until:
+            break
+        n = weight[(d["entry"] < t) & (d["time"] >= t)].sum()
+        now = (d["time"] == t).to_numpy()
+        total += free * weight[now & (d["event"] == cause)].sum() / n
+        free *= 1 - weight[now & (d["event"] > 0)].sum() / n
+    return total
+
+
+@pytest.mark.parametrize("cause", [1, 2])
+def test_cluster_robust_incidence_is_the_numerical_jackknife(
+    survival: pd.DataFrame, cause: int
+) -> None:
+    curve = est.aalen_johansen(survival, "time", "event", entry="entry", cluster="site").curve
+    mine = curve[curve["cause"] == cause]
+    for until in (2.0, 5.0, 12.0):
+        total, h = 0.0, 1e-5
+        for site in survival["site"].unique():
+            moved = np.where(survival["site"] == site, h, 0.0)
+            up = weighted_incidence(survival, 1 + moved, cause, until)
+            down = weighted_incidence(survival, 1 - moved, cause, until)
+            total += ((up - down) / (2 * h)) ** 2
+        row = mine[mine["time"] <= until].iloc[-1]
+        assert row["std_error"] == pytest.approx(np.sqrt(total), rel=1e-7)
+
+
+def test_copies_of_rows_as_clusters_change_nothing(survival: pd.DataFrame) -> None:
+    once = est.aalen_johansen(survival, "time", "event", variance="jackknife").curve
+    twice = pd.concat([survival, survival]).assign(id=np.tile(np.arange(60), 2))
+    again = est.aalen_johansen(twice, "time", "event", cluster="id").curve
+    np.testing.assert_allclose(again["std_error"], once["std_error"], rtol=1e-12)
+    np.testing.assert_allclose(again["estimate"], once["estimate"], rtol=1e-12)
+
+
+def test_one_cause_is_one_minus_kaplan_meier(survival: pd.DataFrame) -> None:
+    d = survival.assign(event=(survival["event"] > 0) * 1)
+    incidence = est.aalen_johansen(d, "time", "event", entry="entry").curve
+    curve = est.kaplan_meier(d, "time", "event", entry="entry").curve
+    np.testing.assert_allclose(incidence["estimate"], 1 - curve["estimate"], atol=1e-12)
+    inside = curve["estimate"] > 1e-9
+    np.testing.assert_allclose(
+        incidence.loc[inside, "std_error"], curve.loc[inside, "std_error"], rtol=1e-9, atol=1e-14
+    )
+
+
+def test_row_order_does_not_matter(survival: pd.DataFrame) -> None:
+    shuffled = survival.sample(frac=1, random_state=3)
+    for call in (
+        lambda d: est.aalen_johansen(d, "time", "event", group="z", cluster="site").curve,
+        lambda d: est.kaplan_meier(d, "time", "event", entry="entry").curve,
+        lambda d: est.cox("x + z", d, "time", "hit", entry="entry", cluster="site").coefficients,
+    ):
+        pd.testing.assert_frame_equal(call(survival), call(shuffled), rtol=1e-10)
+
+
+def test_all_events_at_one_time() -> None:
+    d = pd.DataFrame({"t": [4.0] * 5, "e": [1, 1, 2, 0, 0]})
+    curve = est.aalen_johansen(d, "t", "e").curve
+    assert curve["estimate"].tolist() == pytest.approx([0.4, 0.2])
+    assert curve["std_error"].tolist() == pytest.approx(
+        [np.sqrt(0.4 * 0.6 / 5), np.sqrt(0.2 * 0.8 / 5)]
+    )
+    assert est.kaplan_meier(d, "t", "e").curve["estimate"].tolist() == pytest.approx([0.4])
+
+
+def test_one_patient_curve() -> None:
+    d = pd.DataFrame({"t": [3.0], "e": [1]})
+    row = est.kaplan_meier(d, "t", "e").curve.iloc[0]
+    assert row["estimate"] == 0
+    assert np.isnan(row["std_error"])
+    assert est.aalen_johansen(d, "t", "e").curve["std_error"].tolist() == [0.0]
+
+
+def test_all_censored(survival: pd.DataFrame) -> None:
+    d = survival.assign(event=0, hit=0)
+    curve = est.kaplan_meier(d, "time", "event").curve
+    assert (curve[["estimate", "ci_low", "ci_high"]] == 1).all(axis=None)
+    assert (curve["std_error"] == 0).all()
+    with pytest.raises(NotEstimable, match="censored"):
+        est.aalen_johansen(d, "time", "event")
+    with pytest.raises(NotEstimable, match="no event"):
+        est.cox("x", d, "time", "hit")
+    with pytest.raises(NotEstimable, match="no event"):
+        est.logrank(d, "time", "event", "z")
+
+
+def test_one_group(survival: pd.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match="one group"):
+        est.logrank(survival.assign(z=1), "time", "event", "z")
+
+
+# ------------------------------------------------------------------------------------------ Cox
+
+
+def test_splitting_rows_changes_nothing(survival: pd.DataFrame) -> None:
+    whole = est.cox("x + z", survival.assign(id=range(60)), "time", "hit", cluster="id")
+    d = survival.assign(id=range(60), begin=0.0)
+    late = d[d["time"] > 3]
+    parts = pd.concat(
+        [
+            d[d["time"] <= 3],
+            late.assign(time=3.0, hit=0),
+            late.assign(begin=3.0),
+        ]
+    )
+    split = est.cox("x + z", parts, "time", "hit", entry="begin", cluster="id")
+    pd.testing.assert_frame_equal(split.coefficients, whole.coefficients, rtol=1e-9)
+
+
+@pytest.mark.parametrize("ties", ["efron", "breslow"])
+def test_scale_of_a_covariate(survival: pd.DataFrame, ties: str) -> None:
+    small = est.cox("x", survival, "time", "hit", ties=ties).coefficients.iloc[0]
+    big = est.cox(
+        "x", survival.assign(x=survival["x"] * 1e6 + 1e8), "time", "hit", ties=ties
+    ).coefficients.iloc[0]
+    assert big["estimate"] * 1e6 == pytest.approx(small["estimate"], rel=1e-7)
+    assert big["std_error"] * 1e6 == pytest.approx(small["std_error"], rel=1e-7)
+
+
+def test_whole_weights_are_copies(survival: pd.DataFrame) -> None:
+    d = survival.assign(copies=1 + survival.index % 3)
+    weighted = est.cox("x", d, "time", "hit", weights="copies", ties="breslow")
+    copied = est.cox("x", d.loc[d.index.repeat(d["copies"])], "time", "hit", ties="breslow")
+    pd.testing.assert_frame_equal(weighted.coefficients, copied.coefficients, rtol=1e-9)
+
+
+def test_monotone_likelihood_points_to_firth() -> None:
+    d = pd.DataFrame({"t": range(1, 13), "e": [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]})
+    d["arm"] = [1] * 6 + [0] * 6
+    with pytest.raises(NotEstimable, match="firth=True") as caught:
+        est.cox("arm", d, "t", "e")
+    assert "'arm'" in str(caught.value)
+    row = est.cox("arm", d, "t", "e", firth=True).coefficients.iloc[0]
+    assert np.isfinite(row["estimate"])
+    assert row["ci_low"] > 0
+
+
+def test_a_large_but_finite_hazard_ratio_is_given() -> None:
+    rng = np.random.default_rng(5)
+    n = 4000
+    arm = np.arange(n) % 2
+    time = rng.exponential(np.exp(-5.0 * arm))
+    d = pd.DataFrame({"t": time, "e": 1, "arm": arm})
+    assert est.cox("arm", d, "t", "e").coefficients["estimate"].iloc[0] == pytest.approx(5, abs=0.4)
+
+
+def test_cox_refusals(survival: pd.DataFrame) -> None:
+    d = survival.assign(twice=2 * survival["x"], same=1)
+    for formula, message in (("x + twice", "collinear"), ("x + same", "vary"), ("x ~ z", "resp")):
+        with pytest.raises(EstimationError, match=message):
+            est.cox(formula, d, "time", "hit")
+    with pytest.raises(NotEstimable, match="one cluster"):
+        est.cox("x", d, "time", "hit", cluster="same")
+    with pytest.raises(InvalidInput, match="at or after"):
+        est.cox("x", d.assign(entry=d["time"]), "time", "hit", entry="entry")
+    with pytest.raises(InvalidInput, match="not above 0"):
+        est.cox("x", d.assign(w=0.0), "time", "hit", weights="w")
+    with pytest.raises(InvalidInput, match="not finite"):
+        est.cox("x", d.assign(x=np.inf), "time", "hit")
+    with pytest.raises(InvalidInput, match="no column 'nope'"):
+        est.cox("nope", d, "time", "hit")
+
+
+def test_missing_rows_are_counted(survival: pd.DataFrame) -> None:
+    d = survival.copy()
+    d.loc[[1, 5], "x"] = np.nan
+    fit = est.cox("x", d, "time", "hit")
+    assert fit.diagnostics["n_dropped"] == 2
+    kept = est.cox("x", d.dropna(), "time", "hit")
+    pd.testing.assert_frame_equal(fit.coefficients, kept.coefficients)
+
+
+def test_an_empty_level_is_no_column(survival: pd.DataFrame) -> None:
+    arm = pd.Categorical(np.where(survival["z"] == 1, "b", "a"), categories=["a", "b", "c"])
+    terms = est.cox("arm", survival.assign(arm=arm), "time", "hit").coefficients["term"]
+    assert terms.tolist() == ["arm[T.b]"]
+
+
+# ---------------------------------------------------------------------------------- mixed models
+
+
+def test_balanced_mixed_model_is_the_paired_t_test() -> None:
+    rng = np.random.default_rng(3)
+    base = rng.normal(size=9) * 2
+    before, after = base + rng.normal(size=9), base - 1 + rng.normal(size=9)
+    d = pd.DataFrame(
+        {"y": np.r_[before, after], "post": np.repeat([0, 1], 9), "id": np.tile(range(9), 2)}
+    )
+    row = est.linear_mixed("y ~ post", d, "id").coefficient("post")
+    t = est.paired_exact(after - before).table.set_index("test").loc["paired_t"]
+    assert row["df"] == pytest.approx(8, rel=1e-6)
+    assert row["p_value"] == pytest.approx(t["p_value"], rel=1e-6)
+    assert row["ci_low"] == pytest.approx(t["ci_low"], rel=1e-6)
+
+
+def test_mixed_model_follows_the_units(repeated: pd.DataFrame) -> None:
+    a = est.linear_mixed("pain ~ week", repeated, "patient", "1 + week")
+    d = repeated.assign(pain=repeated["pain"] * 1e4, week=repeated["week"] * 1e-3)
+    b = est.linear_mixed("pain ~ week", d, "patient", "1 + week")
+    factor = np.array([1e4, 1e7])
+    for column in ("estimate", "std_error"):
+        np.testing.assert_allclose(b.coefficients[column], a.coefficients[column] * factor, 1e-6)
+    np.testing.assert_allclose(b.coefficients["df"], a.coefficients["df"], rtol=1e-6)
+
+
+def test_week_in_calendar_years_is_no_trouble(repeated: pd.DataFrame) -> None:
+    a = est.linear_mixed("pain ~ week", repeated, "patient").coefficient("week")
+    d = repeated.assign(week=repeated["week"] + 2020)
+    b = est.linear_mixed("pain ~ week", d, "patient").coefficient("week")
+    np.testing.assert_allclose(
+        b.drop("term").astype(float), a.drop("term").astype(float), rtol=1e-7
+    )
+
+
+def test_no_variance_between_clusters_is_reported(repeated: pd.DataFrame) -> None:
+    means = repeated.groupby("patient")["pain"].transform("mean")
+    fit = est.linear_mixed("pain ~ week", repeated.assign(pain=repeated["pain"] - means), "patient")
+    assert fit.diagnostics["singular"]
+    assert fit.diagnostics["variance_components"]["Intercept"] == 0
+    assert fit.diagnostics["boundary_slope"] > 0
+
+
+@pytest.mark.parametrize("seed", [*range(30), 68, 100, 103, 109, 123, 125, 143])
+def test_boundary_fits_are_proved(seed: int) -> None:
+    # the later seeds are those where a bounded search stops at a variance of 0 too early
+    rng = np.random.default_rng(seed)
+    k, m = rng.integers(4, 12), rng.integers(2, 6)
+    unit = np.repeat(np.arange(k), m + 1)
+    x = rng.normal(size=unit.size)
+    noise = rng.normal(size=unit.size) * 10.0 ** rng.integers(-3, 4)
+    y = noise + rng.normal(size=k)[unit] * rng.choice([0, 1, 5])
+    random = str(rng.choice(["1", "1 + x", "1 + x ||"]))
+    d = pd.DataFrame({"y": y, "x": x, "id": unit})
+    fit = est.linear_mixed("y ~ x", d, "id", random)
+    assert fit.diagnostics["boundary_slope"] > -1e-5
+    assert fit.diagnostics["max_gradient"] < 1e-5
+    if random != "1":
+        simple = est.linear_mixed("y ~ x", d, "id")
+        assert fit.log_likelihood >= simple.log_likelihood - 1e-7
+    table = fit.coefficients
+    assert np.isfinite(table[["estimate", "std_error", "df", "p_value"]]).all(axis=None)
+
+
+def test_mixed_refusals(repeated: pd.DataFrame) -> None:
+    d = repeated.assign(one=1, copy=repeated["week"] * 2, flat=3.0)
+    cases: list[tuple[dict[str, Any], str]] = [
+        ({"formula": "pain ~ week + copy"}, "collinear"),
+        ({"formula": "pain ~ week", "cluster": "one"}, "one cluster"),
+        ({"formula": "flat ~ week"}, "exactly"),
+        ({"formula": "pain ~ week", "random": "1 | patient"}, "cluster"),
+        ({"formula": "pain ~ week", "random": "0"}, "at least one"),
+        ({"formula": "pain ~ week", "reml": False}, "REML"),
+        ({"formula": "week"}, "response"),
+        ({"formula": "pain ~ week", "df": "z"}, "one of"),
+    ]
+    for call, message in cases:
+        with pytest.raises(EstimationError, match=message):
+            est.linear_mixed(**{"data": d, "cluster": "patient", **call})
+    with pytest.raises(NotEstimable, match="fewer terms"):
+        est.linear_mixed("pain ~ week + C(patient)", d, "patient")
+    with pytest.raises(NotEstimable, match="random effects"):
+        est.linear_mixed("pain ~ week", d[d["week"] < 2], "patient", "1 + week")
+
+
+def test_contrast_by_name(repeated: pd.DataFrame) -> None:
+    fit = est.linear_mixed("pain ~ week", repeated, "patient")
+    named = fit.contrast({"change at 4": {"week": 4.0}}).iloc[0]
+    plain = fit.coefficient("week")
+    assert named["estimate"] == pytest.approx(4 * plain["estimate"])
+    assert named["p_value"] == pytest.approx(plain["p_value"])
+    with pytest.raises(InvalidInput, match="no term 'nope'"):
+        fit.contrast({"x": {"nope": 1.0}})
+
+
+# ------------------------------------------------------------------------------------ the others
+
+
+def test_gee_refusals(repeated: pd.DataFrame) -> None:
+    d = repeated.assign(arm=repeated["patient"] % 2, flat=1.0)
+    d["hit"] = (d["arm"] == 1) & (d["week"] > 2)
+    d["hit"] = d["hit"].astype(int)
+    with pytest.raises(NotEstimable, match="no events"):
+        est.gee("hit ~ arm", d, "patient", "binomial")
+    with pytest.raises(NotEstimable, match="no events"):
+        est.gee("hit ~ arm", d, "patient", "poisson")
+    with pytest.raises(NotEstimable, match="constant"):
+        est.gee("flat ~ week", d, "patient", "gaussian")
+    with pytest.raises(NotEstimable, match="2 clusters cannot"):
+        est.gee("pain ~ week", d, "arm", "gaussian")
+    with pytest.raises(InvalidInput, match="above 0"):
+        est.gee("hit ~ week", d, "patient", "gamma")
+    with pytest.raises(NotEstimable, match="collinear"):
+        est.gee("pain ~ week + I(2 * week)", d, "patient", "gaussian")
+    with pytest.raises(InvalidInput, match="independence"):
+        est.gee("pain ~ week", d, "patient", "gaussian", corr="ar1")
+
+
+def test_exact_refusals() -> None:
+    for bad in (
+        lambda: est.exact_rate(1.5, 10),  # type: ignore[arg-type]
+        lambda: est.exact_rate(1, 0),
+        lambda: est.exact_proportion(3, 2),
+        lambda: est.exact_proportion(0, 0),
+        lambda: est.exact_rate_ratio(0, 1, 0, 1),
+        lambda: est.exact_rate(1, 1, level=95),
+        lambda: est.paired_exact([]),
+    ):
+        with pytest.raises(EstimationError):
+            bad()
+
+
+def test_rate_ratio_turns_round() -> None:
+    a = est.exact_rate_ratio(5, 300, 12, 280).table.iloc[0]
+    b = est.exact_rate_ratio(12, 280, 5, 300).table.iloc[0]
+    assert b["ci_low"] == pytest.approx(1 / a["ci_high"])
+    assert b["p_value"] == pytest.approx(a["p_value"])
+
+
+def test_huge_counts() -> None:
+    row = est.exact_proportion(10**6, 2 * 10**6).table.iloc[0]
+    assert row["ci_low"] == pytest.approx(0.5 - 1.96 * np.sqrt(0.25 / 2e6), abs=1e-5)
+
+
+def test_many_pairs_have_no_sign_flip() -> None:
+    table = est.paired_exact(np.arange(40) - 10.0).table.set_index("test")
+    assert np.isnan(table.loc["sign_flip", "p_value"])
+    assert table.loc["wilcoxon", "p_value"] < 0.01
+
+
+def test_weighting_refusals() -> None:
+    d = pd.DataFrame({"t": [0, 0, 0, 1, 1, 1], "x": [1, 2, 3, 4, 5, 6.0]})
+    with pytest.raises(NotEstimable, match="separate"):
+        est.propensity_weights("t ~ x", d)
+    with pytest.raises(InvalidInput, match="0 \\(comparator\\)"):
+        est.standardised_mean_difference([1, 2], [0, 2])
+    with pytest.raises(NotEstimable):
+        est.effective_sample_size([0, 0])
+
+
+def test_no_message_holds_a_value(survival: pd.DataFrame) -> None:
+    secret = survival.assign(name=[f"SECRET{i % 2}" for i in range(60)])
+    for call in (
+        lambda: est.cox("x", secret, "name", "hit"),
+        lambda: est.cox("np.log(name)", secret, "time", "hit"),
+        lambda: est.kaplan_meier(secret, "time", "name"),
+        lambda: est.linear_mixed("name ~ x", secret, "site"),
+        lambda: est.standardised_mean_difference([1, 2, 3], secret["name"][:3] == 1),
+    ):
+        with pytest.raises(EstimationError) as caught:
+            call()
+        assert "SECRET" not in str(caught.value)
+        assert caught.value.__cause__ is None
