@@ -166,8 +166,10 @@ def check(frame: pd.DataFrame) -> None:
     if len(repeated):
         keys = repeated[list(KEY)].drop_duplicates().head(3).to_dict("records")
         raise ValueError(f"keys of the estimates table are not unique, e.g. {keys}")
-    if (frame["note"].eq("") & frame["status"].ne("ok")).any():
-        raise ValueError("an estimate without a number must say why in `note`")
+    mute = frame[frame["note"].eq("") & frame["status"].ne("ok")]
+    if len(mute):
+        keys = mute[list(KEY)].head(3).to_dict("records")
+        raise ValueError(f"an estimate without a number must say why in `note`: {keys}")
 
 
 def number(value: float) -> str:

@@ -44,7 +44,7 @@ def assumptions(cohort: SourceCohort | SimulatedCohort) -> Assumptions:
 
 
 def build_units(
-    study: Study, extract: Extract, pieces: pd.DataFrame
+    study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the units with their covariates, and the attrition table.
 
@@ -54,7 +54,7 @@ def build_units(
         No unit is left.
     """
     attrition = Attrition()
-    units = index.find(extract, pieces, study.index, attrition)
+    units = index.find(extract, dose_rows, pieces, study.index, attrition)
     units = covariates.apply_eligibility(
         extract, units, study.eligibility, study.windows, attrition
     )
@@ -162,7 +162,7 @@ def assemble(
     study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame
 ) -> Data:
     """Return all that the analyses read, made afresh: what a scenario needs."""
-    units, attrition = build_units(study, extract, pieces)
+    units, attrition = build_units(study, extract, dose_rows, pieces)
     ledger = finish_ledger(study, dose_rows, pieces)
     return Data(
         units, attrition, ledger_counts(ledger), build_outcomes(study, extract, units, pieces)

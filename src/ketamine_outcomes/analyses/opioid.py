@@ -88,13 +88,15 @@ def _note(here: pd.DataFrame) -> str:
 def _by_drug(rows: Rows, drugs: pd.DataFrame, n: int, window: str, arm: str) -> None:
     if drugs.empty:
         return
-    total = drugs[drugs["counted"]].groupby(["drug", "route"], sort=True)["mme"].sum(min_count=1)
+    total = drugs.groupby(["drug", "route"], sort=True)["mme"].sum(min_count=1)
     users = drugs.groupby(["drug", "route"], sort=True)["unit_id"].nunique()
     for (drug, route), mme in total.items():
-        rows.add(
-            "mean", float(mme) / n, outcome="mme_by_drug", window=window, level=arm,
-            term=f"{drug} {route}", unit="MME", n_patients=n, n_events=int(users[(drug, route)]),
-        )  # fmt: skip
+        cells = {"outcome": "mme_by_drug", "window": window, "level": arm,
+                 "term": f"{drug} {route}", "unit": "MME"}  # fmt: skip
+        if np.isnan(mme):
+            rows.unknown("mean", "given but not counted: no mass, route or factor", **cells)
+            continue
+        rows.add("mean", float(mme) / n, n_patients=n, n_events=int(users[(drug, route)]), **cells)
 
 
 def before_after(study: Study, data: Data, analysis: str, outcome: str, by: str | None) -> Rows:

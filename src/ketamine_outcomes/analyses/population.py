@@ -49,19 +49,44 @@ def characteristics(study: Study, data: Data) -> Rows:
                 rows.unknown("count", "not recorded", outcome=name, level=arm, unit=unit)
                 continue
             if pd.api.types.is_float_dtype(values):
-                describe(rows, values, _unit_of(name), outcome=name, level=arm)
+                describe(rows, values, _unit_of(name), outcome=name, level=arm,
+                         **_sizes(table[values.notna()]))  # fmt: skip
             else:
-                _words(rows, values, name, arm, unit)
+                _words(rows, table, name, arm, unit)
             rows.add("count", float(values.isna().sum()), outcome=name, term="missing",
-                     level=arm, unit=unit, n_patients=len(values))  # fmt: skip
+                     level=arm, unit=unit, **_sizes(table))  # fmt: skip
     return rows
 
 
-def _words(rows: Rows, values: pd.Series, name: str, arm: str, unit: str) -> None:
-    known = values.dropna().astype(str)
+def index_courses(data: Data, by: str | None) -> Rows:
+    """Describe the index courses: duration, cumulative dose, highest rate, dose class."""
+    rows = Rows(analysis="index_course")
+    treated = data.units[data.units["group"] == "treated"]
+    for arm, ids in arms(treated, by):
+        table = treated[treated["unit_id"].isin(ids)]
+        hours = (table["index_end"] - table["index_time"]) / pd.Timedelta(hours=1)
+        describe(rows, hours, "hours", outcome="course_hours", level=arm)
+        for name, unit in (("cumulative_mg_per_kg", "mg/kg"), ("max_mg_per_kg_h", "mg/kg/h")):
+            if table[name].notna().any():
+                describe(rows, table[name], unit, outcome=name, level=arm)
+        for name in ("dose_class", "route"):
+            _words(rows, table, name, arm, "patients")
+        switched = int(table["route_switch"].astype(bool).sum())
+        rows.add("count", float(switched), outcome="route_switch", level=arm, unit="patients",
+                 n_patients=len(table), n_events=switched)  # fmt: skip
+    return rows
+
+
+def _sizes(table: pd.DataFrame) -> dict[str, int]:
+    """Return how many patients and units a row rests on."""
+    return {"n_patients": int(table["patient_id"].nunique()), "n_observations": len(table)}
+
+
+def _words(rows: Rows, table: pd.DataFrame, name: str, arm: str, unit: str) -> None:
+    known = table[name].dropna().astype(str)
+    sizes = _sizes(table[table[name].notna()])
     for word, n in known.value_counts().sort_index().items():
-        cells = {"outcome": name, "term": str(word), "level": arm, "n_patients": len(known),
-                 "n_events": n}  # fmt: skip
+        cells = {"outcome": name, "term": str(word), "level": arm, "n_events": n, **sizes}
         rows.add("count", float(n), unit=unit, **cells)
         rows.add("proportion", n / len(known), unit="share", **cells)
 

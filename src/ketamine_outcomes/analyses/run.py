@@ -36,6 +36,9 @@ def run(study: Study, data: Data, cohort: str, scenario: str, definition: str) -
         Cells of every row.
     """
     made = [population.attrition(study, data), population.characteristics(study, data)]
+    if study.index.unit == "patient":
+        group = next((n for n, c in study.covariates.items() if c.role == "group"), None)
+        made.append(population.index_courses(data, group))
     if len(data.ledger):
         made.append(population.ledger(data))
     for name, analysis in study.analyses.items():

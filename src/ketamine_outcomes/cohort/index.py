@@ -10,18 +10,25 @@ from ketamine_outcomes.exposure.ketamine import courses
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.study import Index
 
-COLUMNS = ("unit_id", "patient_id", "index_time", "index_end", "group", "route")
+#: What is kept of the index course: description of the exposure, never a covariate.
+COURSE = ("cumulative_mg_per_kg", "max_mg_per_kg_h", "dose_class", "route_switch")
 
 
-def find(extract: Extract, pieces: pd.DataFrame, index: Index, attrition: Attrition) -> pd.DataFrame:
+def find(
+    extract: Extract,
+    dose_rows: pd.DataFrame,
+    pieces: pd.DataFrame,
+    index: Index,
+    attrition: Attrition,
+) -> pd.DataFrame:
     """Return one row per unit with its time zero.
 
     Parameters
     ----------
     extract
         Canonical tables.
-    pieces
-        Exposure intervals.
+    dose_rows, pieces
+        Classified dose rows and exposure intervals.
     index
         The study's definition of time zero.
     attrition
@@ -31,7 +38,7 @@ def find(extract: Extract, pieces: pd.DataFrame, index: Index, attrition: Attrit
     -------
     DataFrame
         unit_id, patient_id, index_time, index_end (end of the course or missing), group
-        (treated, comparator or site), route.
+        (treated, comparator or site), route; for treated patients what the course was.
 
     Raises
     ------
@@ -43,7 +50,8 @@ def find(extract: Extract, pieces: pd.DataFrame, index: Index, attrition: Attrit
     if "doses" not in extract.tables:
         raise UserError("the extract has no doses table: the index drug cannot be found",
                         do="add doses.csv, or use index.unit: site_episode")
-    return _patients(extract, pieces, index, attrition)
+    charted = extract.tables["doses"][["dose_id", "start"]].merge(dose_rows, on="dose_id")
+    return _patients(extract, charted, pieces, index, attrition)
 
 
 def _sites(extract: Extract, index: Index, attrition: Attrition) -> pd.DataFrame:
@@ -67,7 +75,11 @@ def _sites(extract: Extract, index: Index, attrition: Attrition) -> pd.DataFrame
 
 
 def _patients(
-    extract: Extract, pieces: pd.DataFrame, index: Index, attrition: Attrition
+    extract: Extract,
+    charted: pd.DataFrame,
+    pieces: pd.DataFrame,
+    index: Index,
+    attrition: Attrition,
 ) -> pd.DataFrame:
     patients = extract.rows("patients")["patient_id"]
     attrition.start("in_extract", patients, "patients in the extract")
@@ -85,14 +97,16 @@ def _patients(
             "index_end": treated["end"],
             "group": "treated",
             "route": treated["route"],
+            **{name: treated[name] for name in COURSE},
         }
     )
     by = " or ".join(index.routes)
     where = f" charted in {' or '.join(index.sources)}" if index.sources else ""
-    comparators = pd.DataFrame(columns=units.columns)
+    groups = [units]
     if index.comparator is not None:
-        comparators = _comparators(extract, pieces, drug, index.comparator.at)
-    ever = pd.concat([found["patient_id"].drop_duplicates(), comparators["patient_id"]])
+        groups.append(_comparators(extract, pieces, drug, index.comparator.at))
+    untreated = [group["patient_id"] for group in groups[1:]]
+    ever = pd.concat([found["patient_id"].drop_duplicates(), *untreated])
     attrition.keep(
         "index_drug",
         ever,
@@ -102,12 +116,12 @@ def _patients(
     if index.washout_days > 0:
         attrition.keep(
             "washout",
-            pd.concat([units["patient_id"], comparators["patient_id"]]),
+            pd.concat([units["patient_id"], *untreated]),
             f"no {index.drug} in the {index.washout_days:g} days before the index course",
         )
-    _note_earlier(drug, units, index, attrition)
+    _note_earlier(charted, units, index, attrition)
     return (
-        pd.concat([units, comparators])
+        pd.concat(groups)
         .astype({"index_time": "datetime64[us]", "index_end": "datetime64[us]"})
         .sort_values(["patient_id", "index_time"])
         .reset_index(drop=True)
@@ -157,16 +171,26 @@ def _comparators(
 
 
 def _note_earlier(
-    drug: pd.DataFrame, units: pd.DataFrame, index: Index, attrition: Attrition
+    charted: pd.DataFrame, units: pd.DataFrame, index: Index, attrition: Attrition
 ) -> None:
-    """Count patients whose first dose of the drug is older than their time zero."""
-    same_route = drug[drug["route"].isin(list(index.routes))]
-    first = same_route.groupby("patient_id")["start"].min()
-    earlier = units["patient_id"].map(first) < units["index_time"]
+    """Count patients with an earlier charted dose of the drug, by the same route, in any feed."""
+    mine = charted[
+        charted["drug_resolved"].eq(index.drug)
+        & charted["route_resolved"].isin(list(index.routes))
+        & ~charted["class"].isin(["excluded", "marker"])
+    ]
+    first = mine.groupby("patient_id")["start"].min()
+    lead = units["index_time"] - units["patient_id"].map(first)
+    earlier = lead > pd.Timedelta(0)
     if earlier.any():
+        last = mine.merge(units[["patient_id", "index_time"]], on="patient_id")
+        last = last[last["start"] < last["index_time"]].groupby("patient_id")["start"].max()
+        gap = units["index_time"] - units["patient_id"].map(last)
+        near = int((gap <= pd.Timedelta(hours=1)).sum())
         attrition.remark(
             "earlier_dose",
             int(earlier.sum()),
             f"patients with an earlier {index.drug} by the same route that time zero does not "
-            "count (another feed, or before the washout)",
+            f"count; in {near} of them the last one lies within the hour before (one dose "
+            "charted in two feeds)",
         )

@@ -73,3 +73,13 @@ def _keep(extract: Extract, patients: tuple[str, ...]) -> None:
     for name, table in extract.tables.items():
         kept = table[table["patient_id"].isin(list(patients))].reset_index(drop=True)
         extract.tables[name] = kept
+
+
+def check_study(path: Path, folder: Path | None = None) -> dict[str, object]:
+    """Check a study file and the extracts of its cohorts."""
+    raise NotImplementedError
+
+
+def in_words(result: dict[str, object]) -> str:
+    """Return a check's result as lines to read."""
+    raise NotImplementedError

@@ -176,6 +176,24 @@ def window_sentence(text: str) -> str:
     return f"the hours {number(low)} to {number(high)} {side}"
 
 
+def contrast(text: str) -> str:
+    """Return a contrast as words: `[24,72) vs [-72,0)` -> `24 to 72 h against −72 to 0 h`."""
+    return " against ".join(window(side) for side in text.split(" vs "))
+
+
+_SOURCES = {
+    "mimic_iv": "MIMIC-IV",
+    "mimic_iii": "MIMIC-III",
+    "tabular": "tables of a registry",
+    "simulated": "simulated patients",
+}
+
+
+def source(name: str) -> str:
+    """Return the kind of source of a cohort as words."""
+    return _SOURCES.get(name, name)
+
+
 def time_zero(study: Study) -> str:
     """Return what hour 0 is."""
     if study.index.unit == "site_episode":

@@ -30,12 +30,10 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "analyses": (*DEFINITION,),
     "scenarios": (*DEFINITION, "cohort", "scenarios", "disclosure"),
     "release": ("disclosure",),
-    "figures": ("name", "title", "index", "windows", "outcomes", "analyses", "disclosure",
-                "cohort"),
-    "tables": ("name", "title", "outcomes", "analyses", "covariates", "cohort"),
-    "page": (*DEFINITION, "title", "question", "notes", "primary", "scenarios", "disclosure",
-             "cohort"),
-    "manifest": (*DEFINITION, "title", "primary", "scenarios", "disclosure", "cohort"),
+    "figures": (*DEFINITION, "title", "disclosure", "cohort"),
+    "tables": (*DEFINITION, "title", "cohort"),
+    "page": (*Study.model_fields,),
+    "manifest": (*Study.model_fields,),
 }  # fmt: skip
 
 
@@ -71,6 +69,13 @@ class Job:
         """Folder of row-level tables."""
         return self.folder / "private"
 
+    @property
+    def estimates(self) -> Path:
+        """The estimates that this room may show."""
+        if self.room == "private":
+            return self.private / "estimates.parquet"
+        return self.folder / "release" / "estimates.csv"
+
 
 def settings(
     study: Study, cohort: str, step: str, *, room: str = "private",
@@ -101,7 +106,9 @@ def job(content: str, folder: Path) -> Job:
         TypeAdapter(Cohort).validate_python(raw["cohort"]) if "cohort" in raw else None
     )
     if cohort is not None:
-        sections["cohorts"] = {raw["cohort_name"]: cohort}
+        sections.setdefault("cohorts", {raw["cohort_name"]: cohort})
+    elif "cohorts" in sections:
+        cohort = sections["cohorts"][raw["cohort_name"]]
     return Job(
         study=Study.model_construct(**sections),
         cohort_name=raw["cohort_name"],

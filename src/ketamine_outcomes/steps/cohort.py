@@ -11,6 +11,7 @@ def run(job: Job) -> None:
     """Write private/units.parquet and attrition.parquet."""
     extract = Extract.load(job.private / "extract")
     pieces = files.read_parquet(job.private / "intervals.parquet")
-    units, attrition = pipeline.build_units(job.study, extract, pieces)
+    dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
+    units, attrition = pipeline.build_units(job.study, extract, dose_rows, pieces)
     files.write_parquet(job.private / "units.parquet", units)
     files.write_parquet(job.private / "attrition.parquet", attrition)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ketamine_outcomes.release import wording
-from ketamine_outcomes.release.figures import style
+from ketamine_outcomes.release.figures import mme_drugs, style
 from ketamine_outcomes.release.figures.style import FigureEntry
 from ketamine_outcomes.release.rows import (
     EVERYONE,
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-_MOST_DRUGS = 8
 
 
 def draw(
@@ -54,7 +52,7 @@ def draw(
     used = _use(panels[0], described, use, windows, levels, study)
     used += _hours(panels[1], described, windows, levels)
     if drugs:
-        used += _drugs(panels[2], drugs, windows)
+        used += mme_drugs.draw(panels[2], drugs, windows)
     entry = FigureEntry("F9_mme", title, _caption(study, levels, bool(drugs)), _alt(use, windows))
     return figure, source([*use, *used]), entry
 
@@ -187,14 +185,8 @@ def _use(
     axes.margins(y=0.12)
     axes.set_ylim(0, axes.get_ylim()[1] * 1.06)
     axes.set_ylabel("MME per 24 h observed")
-    _windows_axis(axes, windows, labels=True)
+    mme_drugs.windows_axis(axes, windows, labels=True)
     return used
-
-
-def _windows_axis(axes: Axes, windows: list[str], labels: bool) -> None:
-    axes.set_xlim(-0.6, len(windows) - 0.4)
-    axes.set_xticks(range(len(windows)), [wording.window(w) if labels else "" for w in windows])
-    axes.tick_params(axis="x", length=0)
 
 
 def _zero(windows: list[str]) -> float:
@@ -290,72 +282,14 @@ def _hours(axes: Axes, described: list[Row], windows: list[str], levels: list[st
     return used
 
 
-def _drugs(axes: Axes, drugs: list[Row], windows: list[str]) -> list[Row]:
-    """Stack mean MME per window by drug and route; the many small ones become `other`."""
-    sums: dict[str, float] = {}
-    for row in drugs:
-        sums[row["term"]] = sums.get(row["term"], 0.0) + row["estimate"]
-    ranked = sorted(sums, key=lambda term: (-sums[term], term))
-    named = ranked if len(ranked) <= _MOST_DRUGS else ranked[: _MOST_DRUGS - 1]
-    names = [*named, "other"] if len(named) < len(ranked) else named
-    colours = style.palette(len(names))
-    base = [0.0] * len(windows)
-    for position, name in enumerate(names):
-        heights = [
-            sum(
-                row["estimate"]
-                for row in drugs
-                if row["window"] == window
-                and (row["term"] == name or (name == "other" and row["term"] not in named))
-            )
-            for window in windows
-        ]
-        axes.bar(
-            range(len(windows)),
-            heights,
-            0.52,
-            bottom=base,
-            color=colours[position],
-            edgecolor="white",
-            linewidth=0.8,
-            hatch=style.HATCHES[position % 9],
-            label=wording.label(name),
-        )
-        base = [b + h for b, h in zip(base, heights, strict=True)]
-    axes.legend(
-        loc="lower left",
-        bbox_to_anchor=(0, 1.02),
-        ncols=4,
-        fontsize=8.5,
-        handlelength=1.6,
-        handleheight=1.3,
-        columnspacing=1.4,
-        borderaxespad=0,
-    )
-    top = max(base, default=0.0)
-    for place, height in enumerate(base):
-        axes.annotate(
-            wording.number(height),
-            (place, height),
-            xytext=(0, 3),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8.5,
-        )
-    axes.set_ylim(0, top * 1.15 or 1)
-    axes.set_ylabel("MME by drug and route")
-    _windows_axis(axes, windows, labels=True)
-    return drugs
-
-
 def _caption(study: Study, levels: list[str], drugs: bool) -> str:
     parts = [
         (
             "Mean morphine milligram equivalents (MME) per 24 h observed in windows from the "
             f"{wording.time_zero(study)}; bars are the 95 % interval of the mean or, where none is "
-            "given, the quartiles. Hours observed stand below: a value per 24 h that rests on under "
-            "12 h is an extrapolation and is drawn hollow, as is a window with an opioid that could "
-            "not be counted (a lower bound)."
+            "given, the quartiles. Hours observed stand below: a value per 24 h that rests on "
+            "under 12 h is an extrapolation and is drawn hollow, as is a window with an opioid "
+            "that could not be counted (a lower bound)."
         )
     ]
     if drugs:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from ketamine_outcomes.release import wording
-from ketamine_outcomes.release.figures import style, timeline_panels
+from ketamine_outcomes.release.figures import style, timeline_opioids, timeline_panels
 from ketamine_outcomes.release.figures.style import FigureEntry
 from ketamine_outcomes.release.rows import Row, known
 from ketamine_outcomes.study import Study
@@ -53,7 +53,7 @@ def draw(
     scales = sorted({str(s) for p in cut.values() for s in p.scales})
     if len(patients) == 1:
         patient = cut[patients[0]]
-        lanes = timeline_panels.lanes(patient)
+        lanes = timeline_opioids.lanes(patient)
         figure = style.new_figure(8.4, 3.9 + 0.5 * max(1, len(lanes)) + 0.25 * simulated)
         axes = figure.subplots(
             3,
@@ -63,7 +63,7 @@ def draw(
         )
         timeline_panels.pain(axes[0], patient, scales)
         timeline_panels.index_drug(axes[1], patient, drug)
-        timeline_panels.opioid_lanes(axes[2], patient, lanes)
+        timeline_opioids.opioid_lanes(axes[2], patient, lanes)
         for panel in axes:
             timeline_panels.windows(panel, study, low, high, panel is axes[0])
         style.hours_axis(axes[2], low, high, wording.time_zero(study))
@@ -139,7 +139,7 @@ def _small_multiples(
         axes = [figure.add_subplot(inner[i]) for i in range(3)]
         timeline_panels.pain(axes[0], patient, scales, compact=True)
         timeline_panels.index_drug(axes[1], patient, drug, compact=True)
-        timeline_panels.opioid_stems(axes[2], patient, drugs, top)
+        timeline_opioids.opioid_stems(axes[2], patient, drugs, top)
         for panel in axes:
             timeline_panels.windows(panel, study, low, high, False)
             style.hours_axis(panel, low, high, wording.time_zero(study))
@@ -162,9 +162,14 @@ def _caption(study: Study, drug: str, count: int) -> str:
         f"{wording.time_zero(study)}. Opioid doses are in morphine milligram equivalents "
         f"(MME, factors {study.exposure.factors}); {drug.lower()} is drawn as its rate. Hatched "
         "hours were not observed: nothing is known there, which is not the same as nothing "
-        "given. Shaded bands are the windows of the study. Shown because patient-level display "
-        f"is {study.disclosure.patient_level}."
+        "given. Shaded bands are the windows of the study. " + _why_shown(study)
     )
+
+
+def _why_shown(study: Study) -> str:
+    if study.disclosure.patient_level == "none":
+        return "Patient-level: not for release under this study."
+    return f"Shown because patient-level display is {study.disclosure.patient_level}."
 
 
 def _alt(patients: list[timeline_panels.Patient], drug: str) -> str:

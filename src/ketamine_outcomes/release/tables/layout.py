@@ -163,7 +163,7 @@ def at(rows: list[Row], level: str) -> list[Row]:
 
 
 def change_lines(table: Table, rows: list[Row], arms: list[tuple[str, str]]) -> None:
-    """Add the lines of a before-after analysis."""
+    """Add the lines of a before-after analysis of one outcome."""
     for contrast in distinct(rows, "contrast"):
         part = where(rows, contrast=contrast)
         sides = contrast.split(" vs ")

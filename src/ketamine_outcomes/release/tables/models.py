@@ -143,7 +143,7 @@ def _term(row: Row) -> str:
     text = ": ".join(parts)
     if row["contrast"]:
         joiner = "against" if row["measure"].endswith("hazard_ratio") else "of"
-        text += f" {joiner} {row['contrast']}"
+        text += f" {joiner} {wording.contrast(row['contrast'])}"
     if row["level"] not in ("", "all"):
         text += f", {wording.arm(row['level'])}"
     if row["adjustment"] != "none":

@@ -13,7 +13,8 @@ def render(table: Table) -> str:
     heads = "".join(f'<th scope="col">{escape(head)}</th>' for head in table.headers)
     out = [
         f'<table class="estimates" id="{name}">',
-        f"<caption><strong>{escape(table.title)}.</strong> {escape(table.caption)}</caption>",
+        f'<caption><span class="cap"><strong>{escape(table.title)}.</strong> '
+        f"{escape(table.caption)}</span></caption>",
         f"<thead><tr>{heads}</tr></thead>",
     ]
     opened = False

@@ -1,0 +1,35 @@
+# outcomes -> analyses -> estimates
+
+
+rule analyses:
+    input:
+        rules.cohort.output,
+        rules.outcomes.output,
+    output:
+        f"{HERE}/private/estimates_base.parquet",
+    params:
+        settings=PLAN.settings("analyses"),
+        code=PLAN.code("analyses"),
+    log:
+        f"{HERE}/private/logs/analyses.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/analyses.tsv"
+    shell:
+        "{STEP} analyses results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
+
+
+rule scenarios:
+    input:
+        rules.exposure.output,
+        f"{HERE}/private/extract",
+    output:
+        f"{HERE}/private/estimates_scenarios.parquet",
+    params:
+        settings=PLAN.settings("scenarios"),
+        code=PLAN.code("scenarios"),
+    log:
+        f"{HERE}/private/logs/scenarios.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/scenarios.tsv"
+    shell:
+        "{STEP} scenarios results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"

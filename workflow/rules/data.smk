@@ -1,0 +1,87 @@
+# source -> extract -> exposure -> cohort -> outcomes
+
+
+rule simulate:
+    output:
+        truth=f"{HERE}/private/source/truth.json",
+    params:
+        settings=PLAN.settings("simulate"),
+        code=PLAN.code("simulate"),
+    log:
+        f"{HERE}/private/logs/simulate.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/simulate.tsv"
+    shell:
+        "{STEP} simulate results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
+
+
+rule extract:
+    input:
+        PLAN.source,
+    output:
+        tables=directory(f"{HERE}/private/extract"),
+        intake=f"{HERE}/private/intake.json",
+    params:
+        settings=PLAN.settings("extract"),
+        code=PLAN.code("extract"),
+    log:
+        f"{HERE}/private/logs/extract.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/extract.tsv"
+    shell:
+        "{STEP} extract results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
+
+
+rule exposure:
+    input:
+        f"{HERE}/private/extract",
+    output:
+        rows=f"{HERE}/private/dose_rows.parquet",
+        intervals=f"{HERE}/private/intervals.parquet",
+        unmapped=f"{HERE}/private/unmapped.csv",
+    params:
+        settings=PLAN.settings("exposure"),
+        code=PLAN.code("exposure"),
+    log:
+        f"{HERE}/private/logs/exposure.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/exposure.tsv"
+    shell:
+        "{STEP} exposure results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
+
+
+rule cohort:
+    input:
+        rules.exposure.output,
+        f"{HERE}/private/extract",
+    output:
+        units=f"{HERE}/private/units.parquet",
+        attrition=f"{HERE}/private/attrition.parquet",
+    params:
+        settings=PLAN.settings("cohort"),
+        code=PLAN.code("cohort"),
+    log:
+        f"{HERE}/private/logs/cohort.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/cohort.tsv"
+    shell:
+        "{STEP} cohort results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
+
+
+rule outcomes:
+    input:
+        rules.cohort.output,
+        rules.exposure.output,
+        f"{HERE}/private/extract",
+    output:
+        tables=directory(f"{HERE}/private/outcomes"),
+        ledger=f"{HERE}/private/ledger.csv",
+    params:
+        settings=PLAN.settings("outcomes"),
+        code=PLAN.code("outcomes"),
+    log:
+        f"{HERE}/private/logs/outcomes.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/outcomes.tsv"
+    shell:
+        "{STEP} outcomes results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
