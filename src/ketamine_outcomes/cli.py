@@ -24,6 +24,7 @@ app = typer.Typer(
 )
 StudyPath = Annotated[Path, typer.Argument(help="Study file (YAML).", metavar="STUDY.yaml")]
 Cores = Annotated[int, typer.Option("--cores", "-c", min=1, help="Processor cores to use.")]
+ALL_CORES = os.cpu_count() or 1
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def _version(
 
 
 @app.command()
-def demo(cores: Cores = os.cpu_count() or 1) -> None:
+def demo(cores: Cores = ALL_CORES) -> None:
     """Run the shipped studies and say where their reports are."""
     from ketamine_outcomes import run_snakemake
 
@@ -53,7 +54,7 @@ def demo(cores: Cores = os.cpu_count() or 1) -> None:
 
 
 @app.command()
-def run(study: StudyPath, cores: Cores = os.cpu_count() or 1) -> None:
+def run(study: StudyPath, cores: Cores = ALL_CORES) -> None:
     """Check a study, then run it: only what is new or changed is computed."""
     from ketamine_outcomes import run_snakemake
 
@@ -81,7 +82,7 @@ def check(
 
     result = intake.check_study(study, extract)
     print(json.dumps(result, indent=2) if as_json else intake.in_words(result))
-    raise typer.Exit(int(result["exit"]))
+    raise typer.Exit(result["exit"])
 
 
 @app.command()

@@ -75,12 +75,47 @@ RESULTS = (
 )
 
 MEASURES = frozenset(
-    """count mean sd median quantile proportion mean_difference median_difference risk_difference
-    rate_difference ratio_of_means rate rate_ratio risk_ratio odds_ratio hazard_ratio
-    subdistribution_hazard_ratio cumulative_incidence survival_probability rmst rmst_difference
-    restricted_mean_time_lost rmtl_difference mean_cumulative_count nap tau_u log_response_ratio
-    slope level_change variance correlation smd effective_sample_size e_value tau2 i2
-    prediction_interval log_likelihood statistic""".split()
+    [
+        "count",
+        "mean",
+        "sd",
+        "median",
+        "quantile",
+        "proportion",
+        "mean_difference",
+        "median_difference",
+        "risk_difference",
+        "rate_difference",
+        "ratio_of_means",
+        "rate",
+        "rate_ratio",
+        "risk_ratio",
+        "odds_ratio",
+        "hazard_ratio",
+        "subdistribution_hazard_ratio",
+        "cumulative_incidence",
+        "survival_probability",
+        "rmst",
+        "rmst_difference",
+        "restricted_mean_time_lost",
+        "rmtl_difference",
+        "mean_cumulative_count",
+        "nap",
+        "tau_u",
+        "log_response_ratio",
+        "slope",
+        "level_change",
+        "variance",
+        "correlation",
+        "smd",
+        "effective_sample_size",
+        "e_value",
+        "tau2",
+        "i2",
+        "prediction_interval",
+        "log_likelihood",
+        "statistic",
+    ]
 )
 ADJUSTMENTS = frozenset(("none", "covariates", "overlap", "att", "ate", "aipw"))
 STATUSES = frozenset(("ok", "suppressed", "refused", "not_estimable"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 PACKAGE = "ketamine_outcomes"
@@ -34,13 +34,13 @@ DEPENDENCIES = (
 )
 
 
-@lru_cache(maxsize=1)
+@cache
 def versions() -> dict[str, str]:
     """Return the installed versions of the packages that results depend on."""
     return {name: importlib.metadata.version(name) for name in DEPENDENCIES}
 
 
-@lru_cache(maxsize=None)
+@cache
 def fingerprint(module: str) -> str:
     """Return the hash of a module, e.g. `steps.cohort`, and of all it imports from the package.
 
@@ -72,7 +72,7 @@ def _path(name: str) -> Path | None:
     return file if parts and file.exists() else None
 
 
-@lru_cache(maxsize=None)
+@cache
 def _module(name: str) -> tuple[str, frozenset[str]]:
     """Return the digest of one module with its data files, and the modules it imports."""
     path = _path(name)
@@ -88,7 +88,7 @@ def _module(name: str) -> tuple[str, frozenset[str]]:
     return digest.hexdigest(), imported
 
 
-@lru_cache(maxsize=None)
+@cache
 def _data_files(folder: Path) -> tuple[Path, ...]:
     if folder == ROOT:
         return ()

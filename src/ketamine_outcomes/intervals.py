@@ -6,7 +6,8 @@ microsecond, the resolution of all times.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,18 @@ MICROSECONDS_PER_HOUR = 3_600_000_000
 
 def microseconds(values: pd.Series) -> NDArray[np.int64]:
     """Return times as integer microseconds since 1970."""
-    return values.to_numpy().astype("datetime64[us]").astype(np.int64)
+    times: NDArray[np.int64] = values.to_numpy().astype("datetime64[us]").astype(np.int64)
+    return times
+
+
+def hours_between(start: pd.Series, end: pd.Series) -> pd.Series:
+    """Return hours from start to end (missing where either is)."""
+    return (end - start).dt.total_seconds() / 3600
+
+
+def each(table: pd.DataFrame) -> Iterator[Any]:
+    """Yield the rows of a table as named tuples."""
+    yield from table.itertuples(index=False)
 
 
 def overlap(
@@ -30,7 +42,8 @@ def overlap(
 ) -> NDArray[np.int64]:
     """Return the microseconds that [start, end) and [window_start, window_end) share."""
     shared = np.minimum(end, window_end) - np.maximum(start, window_start)
-    return np.maximum(shared, 0)
+    positive: NDArray[np.int64] = np.maximum(shared, 0)
+    return positive
 
 
 def share(
@@ -61,9 +74,7 @@ def union(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
     return merged
 
 
-def subtract(
-    interval: tuple[int, int], cover: list[tuple[int, int]]
-) -> list[tuple[int, int]]:
+def subtract(interval: tuple[int, int], cover: list[tuple[int, int]]) -> list[tuple[int, int]]:
     """Return what of an interval is left outside a union of intervals.
 
     >>> subtract((0, 10), [(2, 4), (8, 12)])

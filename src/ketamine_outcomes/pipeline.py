@@ -1,8 +1,8 @@
-"""From extract and exposure to units, outcome tables and estimates: what steps and scenarios share."""
+"""From extract and exposure to estimates: what the steps and the scenarios share."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -129,7 +129,7 @@ def _summary(study: Study, scale: str) -> str:
 
 
 def _require(extract: Extract, name: str, outcome: object) -> None:
-    needs = {
+    tables: dict[Any, tuple[str, ...]] = {
         MMEOutcome: ("doses",),
         PainOutcome: ("pain_scores",),
         ResponderOutcome: ("pain_scores",),
@@ -137,8 +137,8 @@ def _require(extract: Extract, name: str, outcome: object) -> None:
         SiteOutcome: ("infusion_sites", "site_events"),
         DeathOutcome: ("patients", "stays"),
         AdverseEventOutcome: ("events",),
-    }[type(outcome)]
-    missing = [table for table in needs if table not in extract.tables]
+    }
+    missing = [table for table in tables[type(outcome)] if table not in extract.tables]
     if missing:
         raise UserError(
             f"the outcome {name!r} needs the table {' and '.join(missing)}, which the extract "
@@ -158,9 +158,7 @@ def finish_ledger(study: Study, dose_rows: pd.DataFrame, pieces: pd.DataFrame) -
     return opioid.finish_ledger(dose_rows, pieces, FactorTable(study.exposure.factors))
 
 
-def assemble(
-    study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame
-) -> Data:
+def assemble(study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame) -> Data:
     """Return all that the analyses read, made afresh: what a scenario needs."""
     units, attrition = build_units(study, extract, dose_rows, pieces)
     ledger = finish_ledger(study, dose_rows, pieces)

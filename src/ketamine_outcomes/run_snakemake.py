@@ -51,7 +51,7 @@ def demo(cores: int) -> None:
         code = _snakemake(["--cores", str(cores)])
         _explain(code, list(studies.values()))
     else:
-        for path, study in ready.items():
+        for path in ready:
             run(path, cores)
         for study in (study for path, study in studies.items() if path not in ready):
             print(f"not run: {study.name} (its data are not in this folder)")

@@ -37,7 +37,14 @@ from ketamine_outcomes.study import (
 
 #: Sections that belong to the data holder or the reader, not to the definition of the numbers.
 NOT_DEFINITION = ("name", "title", "question", "notes", "cohorts", "disclosure", "scenarios")
-COVARIATE_SOURCES = ("patients", "measurements", "index", "infusion_sites", "hours_observed", "scores")
+COVARIATE_SOURCES = (
+    "patients",
+    "measurements",
+    "index",
+    "infusion_sites",
+    "hours_observed",
+    "scores",
+)
 
 
 @dataclass(frozen=True)
@@ -216,7 +223,9 @@ def _explain(document: Any, plain: Any, item: Any) -> Fault:
     if kind in ("literal_error", "enum"):
         allowed = [word.strip(" '") for word in context["expected"].replace(" or ", ",").split(",")]
         value = str(item["input"])
-        return Fault(line, f"{where}: {value!r} is not allowed{_near(value, allowed)}", _list(allowed))
+        return Fault(
+            line, f"{where}: {value!r} is not allowed{_near(value, allowed)}", _list(allowed)
+        )
     if kind == "union_tag_invalid":
         allowed = [word.strip(" '") for word in context["expected_tags"].split(",")]
         tag = context["discriminator"].strip("'")
@@ -452,7 +461,14 @@ def _check_scenarios(document: Any, plain: dict[str, Any]) -> list[Fault]:
         names.add(scenario["name"])
         for key, value in scenario["set"].items():
             line = _line(document, ("scenarios", i, "set", key))
-            if key.split(".")[0] in ("name", "title", "question", "notes", "scenarios", "disclosure"):
+            if key.split(".")[0] in (
+                "name",
+                "title",
+                "question",
+                "notes",
+                "scenarios",
+                "disclosure",
+            ):
                 found.append(Fault(line, f"a scenario cannot set {key!r}"))
                 continue
             missing = _missing_part(base, key)

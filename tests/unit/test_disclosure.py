@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import itertools
 import math
+import runpy
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from test_release_examples import registry_estimates
 
 from ketamine_outcomes import estimates
 from ketamine_outcomes.release import disclosure
 from ketamine_outcomes.release.disclosure_sets import complete
 from ketamine_outcomes.release.disclosure_steps import keep_steps
 from ketamine_outcomes.study import Disclosure
+
+_EXAMPLES = runpy.run_path(str(Path(__file__).with_name("test_release_examples.py")))
+registry_estimates = _EXAMPLES["registry_estimates"]
 
 CMS = Disclosure(policy="cms")
 NHS = Disclosure(policy="nhs")
@@ -28,11 +32,15 @@ def frame(rows: list[dict[str, Any]]) -> pd.DataFrame:
 def flow(*remaining: int) -> pd.DataFrame:
     rows = []
     for i, n in enumerate(remaining):
-        common = {"analysis": "attrition", "outcome": "patients", "measure": "count",
-                  "term": "in_extract" if i == 0 else f"step_{i}", "note": f"rule {i}"}
+        common = {
+            "analysis": "attrition",
+            "outcome": "patients",
+            "measure": "count",
+            "term": "in_extract" if i == 0 else f"step_{i}",
+            "note": f"rule {i}",
+        }
         rows.append({**common, "level": "remaining", "estimate": n})
-        rows.append({**common, "level": "excluded",
-                     "estimate": remaining[i - 1] - n if i else 0})
+        rows.append({**common, "level": "excluded", "estimate": remaining[i - 1] - n if i else 0})
     return frame(rows)
 
 
@@ -42,8 +50,15 @@ def words(counts: dict[str, int], n: int, level: str = "all") -> list[dict[str, 
     for term, count in counts.items():
         rows.append({**c, "measure": "count", "term": term, "estimate": count})
         if term != "missing":
-            rows.append({**c, "measure": "proportion", "term": term, "estimate": count / n,
-                         "n_events": count})
+            rows.append(
+                {
+                    **c,
+                    "measure": "proportion",
+                    "term": term,
+                    "estimate": count / n,
+                    "n_events": count,
+                }
+            )
     return rows
 
 
@@ -65,11 +80,19 @@ def test_policy_none_changes_nothing() -> None:
 )
 def test_primary_suppression_at_the_threshold(policy: Disclosure, largest: int) -> None:
     sizes = (0, 1, largest, largest + 1)
-    table = frame([
-        {"analysis": "describe", "outcome": f"x{n}", "measure": "mean", "estimate": 5.0,
-         "n_patients": 200, "n_events": n}
-        for n in sizes
-    ])
+    table = frame(
+        [
+            {
+                "analysis": "describe",
+                "outcome": f"x{n}",
+                "measure": "mean",
+                "estimate": 5.0,
+                "n_patients": 200,
+                "n_events": n,
+            }
+            for n in sizes
+        ]
+    )
     out = disclosure.apply(table, policy)
     assert list(out["status"]) == ["ok", "suppressed", "suppressed", "ok"]
     hidden = out[out["status"] == "suppressed"]
@@ -79,15 +102,32 @@ def test_primary_suppression_at_the_threshold(policy: Disclosure, largest: int) 
 
 
 def test_the_complement_of_a_share_is_hidden() -> None:
-    rows = [{"analysis": "describe", "outcome": "r", "measure": "proportion", "term": str(e),
-             "estimate": e / 40, "n_patients": 40, "n_events": e} for e in (0, 3, 20, 38, 40)]
+    rows = [
+        {
+            "analysis": "describe",
+            "outcome": "r",
+            "measure": "proportion",
+            "term": str(e),
+            "estimate": e / 40,
+            "n_patients": 40,
+            "n_events": e,
+        }
+        for e in (0, 3, 20, 38, 40)
+    ]
     out = disclosure.apply(frame(rows), CMS)
     assert shown(out) == {"0": 0, "20": 0.5, "40": 1}
 
 
 def test_a_share_without_its_numerator_is_judged_by_what_it_implies() -> None:
-    rows = [{"analysis": "describe", "outcome": "r", "measure": "proportion",
-             "estimate": 3 / 40, "n_patients": 40}]
+    rows = [
+        {
+            "analysis": "describe",
+            "outcome": "r",
+            "measure": "proportion",
+            "estimate": 3 / 40,
+            "n_patients": 40,
+        }
+    ]
     assert set(disclosure.apply(frame(rows), CMS)["status"]) == {"suppressed"}
 
 
@@ -98,8 +138,17 @@ def test_a_sibling_goes_with_a_hidden_word_and_with_its_share() -> None:
 
 
 def test_missing_values_of_a_number_do_not_give_the_given_ones() -> None:
-    rows = [{"analysis": "characteristics", "outcome": "age", "level": "all", "n_patients": 100,
-             "measure": "count", "term": "missing", "estimate": 96}]
+    rows = [
+        {
+            "analysis": "characteristics",
+            "outcome": "age",
+            "level": "all",
+            "n_patients": 100,
+            "measure": "count",
+            "term": "missing",
+            "estimate": 96,
+        }
+    ]
     assert set(disclosure.apply(frame(rows), CMS)["status"]) == {"suppressed"}
 
 
@@ -119,10 +168,14 @@ def test_no_flow_box_can_be_differenced_to_a_small_number(remaining: tuple[int, 
 
 def _attack_flow(out: pd.DataFrame, truth: tuple[int, ...]) -> None:
     """Solve remaining[k-1] - excluded[k] = remaining[k] for every unknown, until stuck."""
-    left = [v if s == "ok" else math.nan for v, s in
-            out[out["level"] == "remaining"][["estimate", "status"]].itertuples(index=False)]
-    gone = [v if s == "ok" else math.nan for v, s in
-            out[out["level"] == "excluded"][["estimate", "status"]].itertuples(index=False)]
+    left = [
+        v if s == "ok" else math.nan
+        for v, s in out[out["level"] == "remaining"][["estimate", "status"]].itertuples(index=False)
+    ]
+    gone = [
+        v if s == "ok" else math.nan
+        for v, s in out[out["level"] == "excluded"][["estimate", "status"]].itertuples(index=False)
+    ]
     for _ in truth:
         for k in range(1, len(truth)):
             if math.isnan(left[k]):
@@ -136,8 +189,10 @@ def _attack_flow(out: pd.DataFrame, truth: tuple[int, ...]) -> None:
     assert not [g for g in gone if g < 0]
 
 
-@pytest.mark.parametrize("arms", [{"iv": 120, "sc": 96, "none": 8}, {"iv": 120, "sc": 5},
-                                  {"iv": 14, "sc": 12, "none": 11}])
+@pytest.mark.parametrize(
+    "arms",
+    [{"iv": 120, "sc": 96, "none": 8}, {"iv": 120, "sc": 5}, {"iv": 14, "sc": 12, "none": 11}],
+)
 @pytest.mark.parametrize("policy", [CMS, NHS])
 def test_attack_by_subtraction_on_a_whole_registry(
     arms: dict[str, int], policy: Disclosure
@@ -154,8 +209,9 @@ def test_attack_by_subtraction_on_a_whole_registry(
     # everyone less the visible arms, for every count and every number of patients
     for column in ("estimate", "n_patients"):
         wide = _wide(counts if column == "estimate" else out[out["status"] == "ok"], column)
-        truth = _wide(before[before["measure"] == "count"] if column == "estimate" else before,
-                      column)
+        truth = _wide(
+            before[before["measure"] == "count"] if column == "estimate" else before, column
+        )
         for key, cells in wide.items():
             missing = set(truth[key]) - set(cells) - {"all"}
             if "all" in cells and len(missing) == 1:
@@ -168,25 +224,44 @@ def _wide(table: pd.DataFrame, column: str) -> dict[Any, dict[str, float]]:
     out: dict[Any, dict[str, float]] = {}
     for row in part[part[column].notna()].to_dict("records"):
         time = row["time_hours"] if row["time_hours"] == row["time_hours"] else None
-        key = tuple(row[c] for c in ("scenario", "analysis", "outcome", "window", "term",
-                                     "measure")) + (time,)
+        cells = (row[c] for c in ("scenario", "analysis", "outcome", "window", "term", "measure"))
+        key = (*cells, time)
         out.setdefault(key, {})[row["level"]] = row[column]
     return out
 
 
 def test_the_ledger_hides_two_cells_or_none() -> None:
-    rows = [{"analysis": "ledger", "outcome": "dose_rows", "term": t, "level": r,
-             "measure": "count", "estimate": n}
-            for t, r, n in (("converted", "factor", 900), ("marker", "rate", 40),
-                            ("unconverted", "no_factor", 4))]
+    rows = [
+        {
+            "analysis": "ledger",
+            "outcome": "dose_rows",
+            "term": t,
+            "level": r,
+            "measure": "count",
+            "estimate": n,
+        }
+        for t, r, n in (
+            ("converted", "factor", 900),
+            ("marker", "rate", 40),
+            ("unconverted", "no_factor", 4),
+        )
+    ]
     out = disclosure.apply(frame(rows), CMS)
     assert shown(out) == {"converted": 900}
 
 
 def test_a_curve_keeps_only_steps_that_rest_on_enough_events() -> None:
     c = {"analysis": "sites", "outcome": "site", "level": "iv", "n_patients": 300}
-    rows = [{**c, "measure": "cumulative_incidence", "time_hours": float(e), "estimate": e / 300,
-             "n_events": e} for e in range(1, 47)]
+    rows = [
+        {
+            **c,
+            "measure": "cumulative_incidence",
+            "time_hours": float(e),
+            "estimate": e / 300,
+            "n_events": e,
+        }
+        for e in range(1, 47)
+    ]
     out = disclosure.apply(frame(rows), CMS)
     kept = list(out[out["status"] == "ok"]["n_events"])
     assert kept, "a curve with many events is not lost"
@@ -197,25 +272,37 @@ def test_a_curve_keeps_only_steps_that_rest_on_enough_events() -> None:
 
 def test_a_curve_without_event_counts_is_judged_by_its_height() -> None:
     c = {"analysis": "sites", "outcome": "site", "measure": "survival_probability"}
-    rows = [{**c, "time_hours": 1.0, "estimate": 0.99, "n_patients": 300},
-            {**c, "time_hours": 9.0, "estimate": 0.5}]
+    rows = [
+        {**c, "time_hours": 1.0, "estimate": 0.99, "n_patients": 300},
+        {**c, "time_hours": 9.0, "estimate": 0.5},
+    ]
     assert set(disclosure.apply(frame(rows), CMS)["status"]) == {"suppressed"}
 
 
 def test_at_risk_numbers_do_not_give_the_few_who_left() -> None:
-    c = {"analysis": "sites", "outcome": "site", "level": "iv", "measure": "count",
-         "term": "at_risk", "n_patients": 100}
-    rows = [{**c, "time_hours": float(t), "estimate": n}
-            for t, n in ((24, 97), (48, 80), (72, 76), (96, 4))]
+    c = {
+        "analysis": "sites",
+        "outcome": "site",
+        "level": "iv",
+        "measure": "count",
+        "term": "at_risk",
+        "n_patients": 100,
+    }
+    rows = [
+        {**c, "time_hours": float(t), "estimate": n}
+        for t, n in ((24, 97), (48, 80), (72, 76), (96, 4))
+    ]
     out = disclosure.apply(frame(rows), CMS)
     assert list(out["status"]) == ["suppressed", "ok", "suppressed", "suppressed"]
 
 
 def test_a_rate_does_not_restate_hidden_events() -> None:
     c = {"analysis": "sites", "outcome": "site", "level": "iv"}
-    rows = [{**c, "measure": "count", "term": "events", "estimate": 4},
-            {**c, "measure": "count", "term": "site_days", "estimate": 400},
-            {**c, "measure": "rate", "estimate": 1.0}]
+    rows = [
+        {**c, "measure": "count", "term": "events", "estimate": 4},
+        {**c, "measure": "count", "term": "site_days", "estimate": 400},
+        {**c, "measure": "rate", "estimate": 1.0},
+    ]
     out = disclosure.apply(frame(rows), CMS)
     assert list(out["status"]) == ["suppressed", "ok", "suppressed"]
 
@@ -223,8 +310,18 @@ def test_a_rate_does_not_restate_hidden_events() -> None:
 def test_a_denominator_does_not_tell_how_few_were_left_out() -> None:
     rows = words({"f": 60, "m": 40}, 100)
     mean = {"analysis": "d", "outcome": "pain_nrs", "level": "all", "n_patients": 97}
-    rows += [{**mean, "measure": "mean", "estimate": 5, "std_error": 0.2, "df": 96,
-              "ci_low": 4.6, "ci_high": 5.4}, {**mean, "measure": "sd", "estimate": 2}]
+    rows += [
+        {
+            **mean,
+            "measure": "mean",
+            "estimate": 5,
+            "std_error": 0.2,
+            "df": 96,
+            "ci_low": 4.6,
+            "ci_high": 5.4,
+        },
+        {**mean, "measure": "sd", "estimate": 2},
+    ]
     out = disclosure.apply(frame(rows), CMS)
     row = out[out["measure"] == "mean"].iloc[0]
     assert row["status"] == "ok"
@@ -239,8 +336,10 @@ def test_nhs_rounds_counts_to_five_and_shares_with_them() -> None:
     out = disclosure.apply(frame(rows), NHS)
     assert set(out["n_patients"]) == {95.0}
     assert shown(out, measure="count") == {"f": 60.0, "m": 35.0}
-    assert shown(out, measure="proportion") == {"f": pytest.approx(12 / 19),
-                                                "m": pytest.approx(7 / 19)}
+    assert shown(out, measure="proportion") == {
+        "f": pytest.approx(12 / 19),
+        "m": pytest.approx(7 / 19),
+    }
 
 
 def test_nothing_is_ever_negative_or_turned_to_zero() -> None:

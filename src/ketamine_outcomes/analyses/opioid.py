@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import numpy as np
 import pandas as pd
 
@@ -90,7 +92,8 @@ def _by_drug(rows: Rows, drugs: pd.DataFrame, n: int, window: str, arm: str) -> 
         return
     total = drugs.groupby(["drug", "route"], sort=True)["mme"].sum(min_count=1)
     users = drugs.groupby(["drug", "route"], sort=True)["unit_id"].nunique()
-    for (drug, route), mme in total.items():
+    for pair, mme in total.items():
+        drug, route = cast("tuple[str, str]", pair)
         cells = {"outcome": "mme_by_drug", "window": window, "level": arm,
                  "term": f"{drug} {route}", "unit": "MME"}  # fmt: skip
         if np.isnan(mme):
@@ -161,9 +164,7 @@ def ratios(
             rows.refuse("ratio_of_means", "a marginal model needs 12 patients", **cells)
             continue
         try:
-            fit = estimators.gee(
-                "mme ~ post", here, "unit_id", "quasipoisson", offset="log_days"
-            )
+            fit = estimators.gee("mme ~ post", here, "unit_id", "quasipoisson", offset="log_days")
         except estimators.EstimationError as error:
             rows.unknown("ratio_of_means", str(error), **cells)
             continue
@@ -196,12 +197,21 @@ def _ratio_of_ratios(
                          level=f"{word} vs {levels[0]}")  # fmt: skip
             continue
         row = fit.coefficients.set_index("term").loc["post:other"]
-        _ratio_row(rows, row, two["unit_id"].nunique(), len(two), method, contrast=contrast,
-                   term=f"{by}={word}", level=f"{word} vs {levels[0]}", unit="ratio of ratios")
+        _ratio_row(
+            rows,
+            row,
+            two["unit_id"].nunique(),
+            len(two),
+            method,
+            contrast=contrast,
+            term=f"{by}={word}",
+            level=f"{word} vs {levels[0]}",
+            unit="ratio of ratios",
+        )
 
 
 def _ratio_row(
-    rows: Rows, row: pd.Series, n: int, observations: int, method: str, **cells: object
+    rows: Rows, row: Any, n: int, observations: int, method: str, **cells: object
 ) -> None:
     rows.add(
         "ratio_of_means",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, count, describe, paired_change
@@ -9,6 +11,9 @@ from ketamine_outcomes.analyses.ladder import REFUSED, rung
 from ketamine_outcomes.cohort.windows import label
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.study import PainOutcome, ResponderOutcome, Study, Trajectory
+
+if TYPE_CHECKING:
+    from ketamine_outcomes.estimators.linear_mixed import LinearMixedResult
 
 UNIT = "points"
 
@@ -151,7 +156,7 @@ def trajectory(
             method=method,
         )
         return rows
-    _model_rows(rows, fit, windows, columns, names, frame, method, sizes)
+    _model_rows(rows, fit, windows, columns, names, method, sizes)
     for component in _variances(fit):
         rows.add("variance", component[1], term=component[0], unit="points squared",
                  method=method, **sizes)  # fmt: skip
@@ -184,7 +189,15 @@ def _score_frame(study: Study, data: Data, model: Trajectory) -> pd.DataFrame:
     return frame
 
 
-def _model_rows(rows, fit, windows, columns, names, frame, method, sizes):  # type: ignore[no-untyped-def]
+def _model_rows(
+    rows: Rows,
+    fit: LinearMixedResult,
+    windows: list[str],
+    columns: dict[str, str],
+    names: list[str],
+    method: str,
+    sizes: dict[str, int],
+) -> None:
     """Add model means per window and arm, changes from baseline, and differences of changes."""
     terms = list(fit.coefficients["term"])
     base = {"Intercept" if "Intercept" in terms else terms[0]: 1.0}
@@ -206,16 +219,39 @@ def _model_rows(rows, fit, windows, columns, names, frame, method, sizes):  # ty
                      ci_low=float(mean["ci_low"]), ci_high=float(mean["ci_high"]), ci_level=0.95,
                      df=float(mean["df"]), method=method, **sizes)  # fmt: skip
             if change:
-                _contrast_row(rows, fit, change, method, sizes, level=level, window=window,
-                              contrast=f"{window} vs {windows[0]}")
+                _contrast_row(
+                    rows,
+                    fit,
+                    change,
+                    method,
+                    sizes,
+                    level=level,
+                    window=window,
+                    contrast=f"{window} vs {windows[0]}",
+                )
     for i, arm in enumerate(names[1:], 1):
         for window, column in columns.items():
-            _contrast_row(rows, fit, {f"a{i}:{column}": 1.0}, method, sizes, window=window,
-                          level=f"{arm} vs {names[0]}", term="difference of changes",
-                          contrast=f"{window} vs {windows[0]}")
+            _contrast_row(
+                rows,
+                fit,
+                {f"a{i}:{column}": 1.0},
+                method,
+                sizes,
+                window=window,
+                level=f"{arm} vs {names[0]}",
+                term="difference of changes",
+                contrast=f"{window} vs {windows[0]}",
+            )
 
 
-def _contrast_row(rows, fit, weights, method, sizes, **cells):  # type: ignore[no-untyped-def]
+def _contrast_row(
+    rows: Rows,
+    fit: LinearMixedResult,
+    weights: dict[str, float],
+    method: str,
+    sizes: dict[str, int],
+    **cells: object,
+) -> None:
     row = fit.contrast({"c": weights}).iloc[0]
     rows.add("mean_difference", float(row["estimate"]), std_error=float(row["std_error"]),
              ci_low=float(row["ci_low"]), ci_high=float(row["ci_high"]), ci_level=0.95,
@@ -223,7 +259,7 @@ def _contrast_row(rows, fit, weights, method, sizes, **cells):  # type: ignore[n
              **sizes, **cells)  # fmt: skip
 
 
-def _variances(fit) -> list[tuple[str, float]]:  # type: ignore[no-untyped-def]
+def _variances(fit: LinearMixedResult) -> list[tuple[str, float]]:
     components = fit.diagnostics["variance_components"]
     found = [(f"random {name}", float(value)) for name, value in dict(components).items()]
     return [*found, ("residual", float(fit.diagnostics["residual_variance"]))]

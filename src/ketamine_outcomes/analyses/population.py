@@ -6,6 +6,7 @@ import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, describe
 from ketamine_outcomes.estimates import Rows
+from ketamine_outcomes.intervals import each, hours_between
 from ketamine_outcomes.study import Study
 
 
@@ -13,7 +14,7 @@ def attrition(study: Study, data: Data) -> Rows:
     """Return the steps from the extract to the analysis set."""
     unit = "patients" if study.index.unit == "patient" else "site_episodes"
     rows = Rows(analysis="attrition", outcome=unit, unit=unit.replace("_", " "))
-    for step in data.attrition.itertuples(index=False):
+    for step in each(data.attrition):
         rows.add(
             "count", float(step.units), term=step.step, n_patients=step.patients, note=step.rule,
             level="remark" if step.remark else "remaining",
@@ -27,7 +28,7 @@ def attrition(study: Study, data: Data) -> Rows:
 def ledger(data: Data) -> Rows:
     """Return how many dose rows ended in which class, and why."""
     rows = Rows(analysis="ledger", outcome="dose_rows", unit="rows")
-    for line in data.ledger.itertuples(index=False):
+    for line in each(data.ledger):
         rows.add("count", float(line.rows), term=line.row_class, level=line.reason,
                  n_observations=line.rows)  # fmt: skip
     return rows
@@ -64,7 +65,7 @@ def index_courses(data: Data, by: str | None) -> Rows:
     treated = data.units[data.units["group"] == "treated"]
     for arm, ids in arms(treated, by):
         table = treated[treated["unit_id"].isin(ids)]
-        hours = (table["index_end"] - table["index_time"]) / pd.Timedelta(hours=1)
+        hours = hours_between(table["index_time"], table["index_end"])
         describe(rows, hours, "hours", outcome="course_hours", level=arm)
         for name, unit in (("cumulative_mg_per_kg", "mg/kg"), ("max_mg_per_kg_h", "mg/kg/h")):
             if table[name].notna().any():

@@ -55,9 +55,7 @@ def run(study: Study, data: Data, cohort: str, scenario: str, definition: str) -
 
 def _one(study: Study, data: Data, name: str, analysis: object) -> list[Rows]:
     if isinstance(analysis, Description):
-        return [
-            _describe(study, data, name, outcome, analysis.by) for outcome in analysis.outcomes
-        ]
+        return [_describe(study, data, name, outcome, analysis.by) for outcome in analysis.outcomes]
     if isinstance(analysis, BeforeAfter):
         outcome = study.outcomes[analysis.outcome]
         if isinstance(outcome, PainOutcome):

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms
 from ketamine_outcomes.estimates import Rows
+from ketamine_outcomes.intervals import each
 from ketamine_outcomes.study import Hazard, Incidence, SiteOutcome, Study, Survival
 
 HOURS_PER_DAY = 24.0
@@ -48,9 +49,11 @@ def incidence(study: Study, data: Data, analysis: str, model: Incidence) -> Rows
     causes = _causes(study, model.outcome, table)
     table = table.assign(code=table["cause"].map(causes).fillna(0).astype("int64"))
     for arm, ids in arms(_arm_units(table, model.by), model.by):
-        here = table[table["unit_id"].isin(ids)] if arm == "all" else table[
-            table[model.by].astype(str) == arm
-        ]
+        here = (
+            table[table["unit_id"].isin(ids)]
+            if arm == "all"
+            else table[table[model.by].astype(str) == arm]
+        )
         if here.empty:
             continue
         patients = int(here["patient_id"].nunique())
@@ -126,7 +129,7 @@ def _rate(
 def _curve_rows(
     rows: Rows, steps: pd.DataFrame, name: str, method: str, sizes: dict[str, object]
 ) -> None:
-    for step in steps[steps["n_events"] > 0].itertuples(index=False):
+    for step in each(steps[steps["n_events"] > 0]):
         rows.add(
             "cumulative_incidence", float(step.estimate), outcome=name,
             time_hours=float(step.time), std_error=float(step.std_error),
@@ -192,8 +195,10 @@ def hazard(study: Study, data: Data, analysis: str, model: Hazard) -> Rows:
         return rows
     formula, columns, table = _design(table, model, words)
     firth = model.firth if model.firth is not None else events < EVENTS_PER_TERM * len(columns)
-    method = "Cox, Efron ties, Firth, profile likelihood interval" if firth else (
-        "Cox, Efron ties, standard errors by patient"
+    method = (
+        "Cox, Efron ties, Firth, profile likelihood interval"
+        if firth
+        else ("Cox, Efron ties, standard errors by patient")
     )
     try:
         fit = estimators.cox(
@@ -204,10 +209,12 @@ def hazard(study: Study, data: Data, analysis: str, model: Hazard) -> Rows:
         rows.unknown("hazard_ratio", str(error), method=method)
         return rows
     repeated = len(table) > patients
-    note = "Firth's interval takes episodes of one patient as independent" if (
-        firth and repeated
-    ) else ""
-    for row in fit.coefficients.itertuples(index=False):
+    note = (
+        "Firth's interval takes episodes of one patient as independent"
+        if (firth and repeated)
+        else ""
+    )
+    for row in each(fit.coefficients):
         name, word, reference = columns[row.term]
         rows.add(
             "hazard_ratio",
@@ -273,7 +280,7 @@ def survival(study: Study, data: Data, analysis: str, model: Survival) -> Rows:
                  ci_low=float(row["ci_low"]), ci_high=float(row["ci_high"]), ci_level=0.95,
                  method="exact Poisson", **sizes)  # fmt: skip
         curve = estimators.kaplan_meier(here, "time_hours", "event", entry="entry_hours").curve
-        for step in curve[curve["n_events"] > 0].itertuples(index=False):
+        for step in each(curve[curve["n_events"] > 0]):
             rows.add("survival_probability", float(step.estimate), time_hours=float(step.time),
                      std_error=float(step.std_error), ci_low=float(step.ci_low),
                      ci_high=float(step.ci_high), ci_level=0.95, n_events=int(step.n_events),

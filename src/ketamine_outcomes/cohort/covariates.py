@@ -9,6 +9,7 @@ from ketamine_outcomes.cohort.view import before_index
 from ketamine_outcomes.cohort.windows import observed_hours, window_bounds
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import Covariate, Eligibility, Windows
 
 
@@ -89,7 +90,7 @@ def read(view: Extract, units: pd.DataFrame, reads: str, windows: Windows) -> pd
     if "unit_id" not in scores:
         return pd.Series(0, index=units.index)
     chosen = scores[scores["score"].notna() & (scores["scale"] == column)]
-    from_hour = (chosen["time"] - chosen["index_time"]) / pd.Timedelta(hours=1)
+    from_hour = hours_between(chosen["index_time"], chosen["time"])
     inside = chosen[(from_hour >= windows.baseline[0]) & (from_hour < windows.baseline[1])]
     return unit.map(inside.groupby("unit_id").size()).fillna(0)
 

@@ -48,16 +48,20 @@ def find(
     if index.unit == "site_episode":
         return _sites(extract, index, attrition)
     if "doses" not in extract.tables:
-        raise UserError("the extract has no doses table: the index drug cannot be found",
-                        do="add doses.csv, or use index.unit: site_episode")
+        raise UserError(
+            "the extract has no doses table: the index drug cannot be found",
+            do="add doses.csv, or use index.unit: site_episode",
+        )
     charted = extract.tables["doses"][["dose_id", "start"]].merge(dose_rows, on="dose_id")
     return _patients(extract, charted, pieces, index, attrition)
 
 
 def _sites(extract: Extract, index: Index, attrition: Attrition) -> pd.DataFrame:
     if "infusion_sites" not in extract.tables:
-        raise UserError("the extract has no infusion_sites table: there are no site episodes",
-                        do="add infusion_sites.csv, or use index.unit: patient")
+        raise UserError(
+            "the extract has no infusion_sites table: there are no site episodes",
+            do="add infusion_sites.csv, or use index.unit: patient",
+        )
     sites = extract.tables["infusion_sites"]
     attrition.start("in_extract", sites["patient_id"], "site episodes in the extract")
     chosen = sites[sites["route"].isin(list(index.routes))]
@@ -175,7 +179,7 @@ def _note_earlier(
 ) -> None:
     """Count patients with an earlier charted dose of the drug, by the same route, in any feed."""
     mine = charted[
-        charted["drug_resolved"].eq(index.drug)
+        charted["drug_resolved"].eq(str(index.drug))
         & charted["route_resolved"].isin(list(index.routes))
         & ~charted["class"].isin(["excluded", "marker"])
     ]
@@ -183,8 +187,8 @@ def _note_earlier(
     lead = units["index_time"] - units["patient_id"].map(first)
     earlier = lead > pd.Timedelta(0)
     if earlier.any():
-        last = mine.merge(units[["patient_id", "index_time"]], on="patient_id")
-        last = last[last["start"] < last["index_time"]].groupby("patient_id")["start"].max()
+        both = mine.merge(units[["patient_id", "index_time"]], on="patient_id")
+        last = both[both["start"] < both["index_time"]].groupby("patient_id")["start"].max()
         gap = units["index_time"] - units["patient_id"].map(last)
         near = int((gap <= pd.Timedelta(hours=1)).sum())
         attrition.remark(

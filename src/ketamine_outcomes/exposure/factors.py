@@ -100,9 +100,7 @@ class FactorTable:
                     if unit == "mcg/h" and form != "patch":
                         continue  # the same factor stands in the set per mcg
                     key = (drug, route, form, unit == "mcg/h")
-                    self._by_key.setdefault(
-                        key, Factor(factor, unit, row["set"], row["source"])
-                    )
+                    self._by_key.setdefault(key, Factor(factor, unit, row["set"], row["source"]))
 
     def find(self, drug: str, route: str, form: str) -> Factor | None:
         """Return the factor of a drug by its resolved route and form class, or None.

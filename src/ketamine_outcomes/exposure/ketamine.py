@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from ketamine_outcomes.intervals import hours_between
+
 LOW_DOSE_BOLUS_MG_PER_KG = 0.35
 LOW_DOSE_INFUSION_MG_PER_KG_H = 1.0
 
@@ -34,7 +36,7 @@ def courses(pieces: pd.DataFrame, gap_hours: float) -> pd.DataFrame:
     reach = rows.groupby("patient_id")["end"].cummax().groupby(rows["patient_id"]).shift()
     new = reach.isna() | (rows["start"] - reach > pd.Timedelta(hours=gap_hours))
     rows["course"] = new.groupby(rows["patient_id"]).cumsum().astype("int64")
-    hours = (rows["end"] - rows["start"]) / pd.Timedelta(hours=1)
+    hours = hours_between(rows["start"], rows["end"])
     per_kg = rows["rate_mg_per_kg_h"]
     # A bolus per kg needs the weight, which the row has only through its per-kg rate.
     rows["mg_per_kg"] = (per_kg * hours).where(rows["end"] > rows["start"])

@@ -115,9 +115,7 @@ def _add_route(rows: pd.DataFrame, assume: Assumptions) -> None:
     rows["route_resolved"] = route
 
 
-def _weights(
-    rows: pd.DataFrame, patients: pd.DataFrame, measurements: pd.DataFrame
-) -> pd.Series:
+def _weights(rows: pd.DataFrame, patients: pd.DataFrame, measurements: pd.DataFrame) -> pd.Series:
     """Return the last plausible weight at or before each row, in kg."""
     dialysed = patients.set_index("patient_id")["dialysis"]
     on_dialysis = rows["patient_id"].map(dialysed).isin(["hemodialysis", "peritoneal", "crrt"])
@@ -133,7 +131,10 @@ def _weights(
         table = table[table["kg"].between(*WEIGHT_LIMITS_KG)].sort_values("time", kind="stable")
         left = rows[["patient_id", "start"]].reset_index().sort_values("start", kind="stable")
         joined = pd.merge_asof(
-            left, table[["patient_id", "time", "kg"]], left_on="start", right_on="time",
+            left,
+            table[["patient_id", "time", "kg"]],
+            left_on="start",
+            right_on="time",
             by="patient_id",
         ).set_index("index")["kg"]
         known = known.where(known.notna() | ~chosen, joined.reindex(rows.index))

@@ -169,8 +169,9 @@ def _is_confirmation(row: Row, open_rows: list[Row]) -> bool:
         return False
     if row.rate_mg_per_h is None and row.rate_mg_per_kg_h is None:
         return row.fault in ("no_dose", "")
-    running = next((r for r in reversed(open_rows) if r.row_class != "marker"
-                    or r.reason == "stop"), None)
+    running = next(
+        (r for r in reversed(open_rows) if r.row_class != "marker" or r.reason == "stop"), None
+    )
     if running is None or running.reason == "stop":
         return False
     if row.rate_mg_per_kg_h is not None and running.rate_mg_per_kg_h is not None:
@@ -200,8 +201,15 @@ def _piece(
     row: Row, kind: str, start: int, end: int, mg: float | None, counted: bool = True
 ) -> Piece:
     return Piece(
-        row.dose_id, kind, start, end, mg, row.rate_mg_per_h, row.rate_mg_per_kg_h,
-        row.rate_mcg_per_h, counted,
+        row.dose_id,
+        kind,
+        start,
+        end,
+        mg,
+        row.rate_mg_per_h,
+        row.rate_mg_per_kg_h,
+        row.rate_mcg_per_h,
+        counted,
     )
 
 
@@ -247,9 +255,7 @@ def _with_own_end(row: Row, stays: list[Stay] | None) -> list[Piece]:
     return [_piece(row, "interval", row.start, end, mg * (end - row.start) / length)]
 
 
-def _close_open(
-    rows: list[Row], stays: list[Stay] | None, death: int | None
-) -> list[Piece]:
+def _close_open(rows: list[Row], stays: list[Stay] | None, death: int | None) -> list[Piece]:
     """Close rate rows at the next rate row, a stop, the end of stay, death, or the cap."""
     pieces: list[Piece] = []
     for i, row in enumerate(rows):
@@ -289,7 +295,7 @@ def _close_open(
 
 
 def _readings(rows: list[Row]) -> list[Piece]:
-    """Cumulative pump counters: a difference is spread between readings; a fall is a new counter."""
+    """Cumulative pump counters: differences are spread; a fall is a new counter."""
     pieces: list[Piece] = []
     previous: dict[str, Row] = {}
     for row in rows:
@@ -341,7 +347,11 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
                 end, flag = later.start, ""
                 break
             applied = later.rate_mcg_per_h is not None and later.status not in (
-                "verified", "new_bag", "removed", "stopped")
+                "verified",
+                "new_bag",
+                "removed",
+                "stopped",
+            )
             if applied and later.start > row.start and not other_site:
                 end, flag = later.start, "patch_removal_imputed_next_patch"
                 break
@@ -368,9 +378,7 @@ def _resolve_feeds(
     if len({rows[piece.dose_id].source for piece in pieces} & rank.keys()) < 2:
         return pieces
     kept: list[Piece] = []
-    ordered = sorted(
-        pieces, key=lambda piece: rank.get(rows[piece.dose_id].source, len(rank))
-    )
+    ordered = sorted(pieces, key=lambda piece: rank.get(rows[piece.dose_id].source, len(rank)))
     covers: dict[str, list[tuple[str, int, int]]] = {}
     for piece in ordered:
         row = rows[piece.dose_id]
@@ -400,5 +408,3 @@ def _resolve_feeds(
                 (row.source, piece.start - FEED_MARGIN, piece.end + FEED_MARGIN)
             )
     return kept
-
-

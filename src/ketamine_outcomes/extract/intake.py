@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.extract.tables import Extract
@@ -75,11 +76,11 @@ def _keep(extract: Extract, patients: tuple[str, ...]) -> None:
         extract.tables[name] = kept
 
 
-def check_study(path: Path, folder: Path | None = None) -> dict[str, object]:
+def check_study(path: Path, folder: Path | None = None) -> dict[str, Any]:
     """Check a study file and the extracts of its cohorts."""
     raise NotImplementedError
 
 
-def in_words(result: dict[str, object]) -> str:
+def in_words(result: dict[str, Any]) -> str:
     """Return a check's result as lines to read."""
     raise NotImplementedError

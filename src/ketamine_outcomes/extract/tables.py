@@ -194,9 +194,7 @@ PAIN_SCORES = Table(
             "score", "number", "score; empty unless scored", True, (), "points of the scale", 0, 100
         ),
         _word("context", "what the patient was doing", "rest movement dressing dialysis"),
-        _word(
-            "state", "whether it could be scored (default scored)", "scored asleep unassessable"
-        ),
+        _word("state", "whether it could be scored (default scored)", "scored asleep unassessable"),
     ),
 )
 
@@ -331,8 +329,9 @@ class Extract:
     def load(cls, folder: Path, names: tuple[str, ...] = tuple(TABLES)) -> Extract:
         """Read the tables `names` that are there (notes are not kept on disk)."""
         found = [name for name in names if (folder / f"{name}.parquet").exists()]
-        return cls({name: conform(name, files.read_parquet(folder / f"{name}.parquet"))
-                    for name in found})
+        return cls(
+            {name: conform(name, files.read_parquet(folder / f"{name}.parquet")) for name in found}
+        )
 
     def rows(self, name: str) -> pd.DataFrame:
         """Return the table, or one without rows when it is absent."""
@@ -364,7 +363,7 @@ def conform(name: str, table: pd.DataFrame) -> pd.DataFrame:
             columns[column.name] = pd.to_datetime(values).astype("datetime64[us]")
         else:
             text = values.astype("object")
-            columns[column.name] = text.where(text.notna(), None)
+            columns[column.name] = text.mask(text.isna(), None)
             default = DEFAULT_WORDS.get((name, column.name))
             if default is not None:
                 columns[column.name] = columns[column.name].fillna(default)

@@ -92,7 +92,7 @@ def convert(masses: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
         .reset_index()
     )
     mme, mg = [], []
-    for row in summed.itertuples(index=False):
+    for row in intervals.each(summed):
         exact = Decimal(int(row.quantity)) / MASS_SCALE
         mg.append(float(exact) if row.kind != "patch" else float(exact) / 1000)
         mme.append(
@@ -163,9 +163,7 @@ def window_mme(
         ["unknown", "incomplete", "observed_zero"],
         "value",
     )
-    result["flags"] = [
-        ";".join(sorted(_window_flags(row))) for row in result.itertuples(index=False)
-    ]
+    result["flags"] = [";".join(sorted(_window_flags(row))) for row in intervals.each(result)]
     return result.drop(columns="length_hours")
 
 
@@ -181,9 +179,7 @@ def _window_flags(row: object) -> list[str]:
     return flags
 
 
-def finish_ledger(
-    ledger: pd.DataFrame, pieces: pd.DataFrame, factors: FactorTable
-) -> pd.DataFrame:
+def finish_ledger(ledger: pd.DataFrame, pieces: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
     """Give the ledger its factors: the contract's columns, one row per dose row.
 
     A converted row whose drug, route and form have no factor becomes unconverted:no_factor.
@@ -203,7 +199,7 @@ def finish_ledger(
     table.loc[lacks, ["class", "reason"]] = ["unconverted", "no_factor"]
     table["factor"] = [float(factor.value) if factor else float("nan") for factor in found]
     counted = pieces[pieces["counted"] & pieces["drug_class"].eq("opioid")]
-    hours = (counted["end"] - counted["start"]) / pd.Timedelta(hours=1)
+    hours = intervals.hours_between(counted["start"], counted["end"])
     patch = counted["kind"].eq("patch")
     quantity = np.where(patch, counted["rate_mcg_per_h"] * hours, counted["mg"])
     rounded = np.rint(np.nan_to_num(quantity) * MASS_SCALE).astype(np.int64)

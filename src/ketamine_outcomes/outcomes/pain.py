@@ -30,7 +30,7 @@ def scores_from_index(units: pd.DataFrame, extract: Extract, scale: str) -> pd.D
         & (scores["context"].isna() | scores["context"].eq("rest"))
     ]
     joined = scores.merge(units[["unit_id", "patient_id", "index_time"]], on="patient_id")
-    hour = (joined["time"] - joined["index_time"]) / pd.Timedelta(hours=1)
+    hour = intervals.hours_between(joined["index_time"], joined["time"])
     table = joined.assign(hour=hour)[["unit_id", "patient_id", "hour", "score"]]
     return table.sort_values(["unit_id", "hour"], kind="stable").reset_index(drop=True)
 
@@ -140,7 +140,7 @@ def time_to_relief(
         for unit, group in window_values.groupby("unit_id")
     }
     rows = []
-    for unit, patient, end, cause in ends.itertuples(index=False):
+    for unit, patient, end, cause in intervals.each(ends):
         time, why = end, cause
         for k in range(horizon):
             second_end = DAY * (k + 2)

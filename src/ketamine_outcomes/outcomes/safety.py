@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import AdverseEventOutcome
 
 
@@ -23,15 +24,14 @@ def time_to_death(units: pd.DataFrame, extract: Extract) -> pd.DataFrame:
     last = units["patient_id"].map(extract.rows("stays").groupby("patient_id")["end"].max())
     last = last.fillna(units["index_time"])
     entry = units["patient_id"].map(patients["entry_time"]).fillna(units["index_time"])
-    hour = pd.Timedelta(hours=1)
     stop = death.fillna(last)
     table = pd.DataFrame(
         {
             "unit_id": units["unit_id"],
             "patient_id": units["patient_id"],
-            "time_hours": (stop - units["index_time"]) / hour,
+            "time_hours": hours_between(units["index_time"], stop),
             "cause": np.where(death.notna(), "event", "censored"),
-            "entry_hours": ((entry - units["index_time"]) / hour).clip(lower=0),
+            "entry_hours": hours_between(units["index_time"], entry).clip(lower=0),
         }
     )
     return table[table["time_hours"] > table["entry_hours"]].reset_index(drop=True)
@@ -52,7 +52,9 @@ def adverse_events(
     joined = events[events["event"].isin(list(outcome.events))].merge(
         units[["unit_id", "patient_id", "index_time"]], on="patient_id"
     )
-    hour = (joined["time"] - joined["index_time"]) / pd.Timedelta(hours=1)
+    hour = hours_between(joined["index_time"], joined["time"])
     inside = joined[(hour >= 0) & (hour < outcome.within_hours)]
     present = inside.assign(happened=inside["status"].eq("present"))
-    return present.groupby(["unit_id", "event"], sort=True)["happened"].any().reset_index()
+    grouped = present.groupby(["unit_id", "event"], sort=True)
+    table: pd.DataFrame = grouped["happened"].any().reset_index()
+    return table

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import SiteOutcome
 
 COINCIDES = pd.Timedelta(minutes=1)
@@ -21,7 +22,10 @@ END_CAUSE = {
 
 
 def episodes(
-    units: pd.DataFrame, extract: Extract, outcome: SiteOutcome, index_drug: str | None,
+    units: pd.DataFrame,
+    extract: Extract,
+    outcome: SiteOutcome,
+    index_drug: str | None,
     pieces: pd.DataFrame,
 ) -> pd.DataFrame:
     """Return one row per site episode of the units.
@@ -52,16 +56,13 @@ def episodes(
     adverse = findings[_is_event(findings, outcome)]
     end = _ends(sites, extract)
     sites = sites.assign(stop=end["stop"], cause=end["cause"])
-    first_seen = sites["site_episode_id"].map(
-        findings.groupby("site_episode_id")["time"].min()
-    )
+    first_seen = sites["site_episode_id"].map(findings.groupby("site_episode_id")["time"].min())
     first_event = sites["site_episode_id"].map(adverse.groupby("site_episode_id")["time"].min())
     prevalent = first_event.notna() & ((first_event <= first_seen) | (first_event < sites["entry"]))
     # First sight is prevalent only while nothing was seen before: a finding on the first look
     # hours after a charted insertion is still the first thing known of the site.
     happened = first_event.notna() & (first_event <= sites["stop"] + COINCIDES)
-    time = sites["stop"].where(~happened, np.minimum(first_event, sites["stop"]))
-    hour = pd.Timedelta(hours=1)
+    time = sites["stop"].mask(happened & (first_event < sites["stop"]), first_event)
     return pd.DataFrame(
         {
             "site_episode_id": sites["site_episode_id"],
@@ -70,8 +71,8 @@ def episodes(
             "route": sites["route"],
             "device": sites["device"],
             "start": sites["start"],
-            "entry_hours": (sites["entry"] - sites["start"]) / hour,
-            "time_hours": (time - sites["start"]) / hour,
+            "entry_hours": hours_between(sites["start"], sites["entry"]),
+            "time_hours": hours_between(sites["start"], time),
             "cause": sites["cause"].mask(happened, "event"),
             "prevalent": prevalent,
             "inspected": sites["site_episode_id"]

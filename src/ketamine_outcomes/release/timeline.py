@@ -12,6 +12,7 @@ import numpy as np
 
 from ketamine_outcomes.analyses.opioid import study_windows
 from ketamine_outcomes.exposure.factors import FactorTable
+from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import MMEOutcome, PainOutcome, Study
 
 if TYPE_CHECKING:
@@ -79,26 +80,26 @@ def patient_tables(
 
 def _hours(table: pd.DataFrame, *names: str) -> pd.DataFrame:
     """Add NAME_hour, hours from index, for time columns."""
-    import pandas as pd
-
-    hour = pd.Timedelta(hours=1)
     return table.assign(
-        **{f"{name}_hour": (table[name] - table["index_time"]) / hour for name in names}
+        **{f"{name}_hour": hours_between(table["index_time"], table[name]) for name in names}
     )
 
 
 def _doses(near: pd.DataFrame, study: Study) -> pd.DataFrame:
     factors = FactorTable(study.exposure.factors)
-    mme = []
-    for row in near.itertuples(index=False):
-        factor = factors.find(row.drug, row.route, row.form_class) if row.counted else None
+    mme: list[float] = []
+    for row in near.to_dict("records"):
+        factor = None
+        if row["counted"]:
+            factor = factors.find(row["drug"], row["route"], row["form_class"])
         if factor is None:
             mme.append(np.nan)
-        elif row.kind == "patch":
-            days = (row.end_hour - row.start_hour) / 24
-            mme.append(float(factor.value) * row.rate_mcg_per_h * days)
+        elif row["kind"] == "patch":
+            days = (row["end_hour"] - row["start_hour"]) / 24
+            mme.append(float(factor.value) * row["rate_mcg_per_h"] * days)
         else:
-            mme.append(float(factor.value) * row.mg * (1000 if factor.unit == "mcg" else 1))
+            per_mg = 1000 if factor.unit == "mcg" else 1
+            mme.append(float(factor.value) * row["mg"] * per_mg)
     table = near.assign(mme=mme, hour=near["start_hour"], hour_end=near["end_hour"])
     return table[
         ["patient_label", "hour", "hour_end", "drug", "route", "mg", "mme", "flags"]

@@ -31,7 +31,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "scenarios": (*DEFINITION, "cohort", "scenarios", "disclosure"),
     "release": ("disclosure",),
     "figures": (*DEFINITION, "title", "disclosure", "cohort"),
-    "tables": (*DEFINITION, "title", "cohort"),
+    "tables": (*DEFINITION, "title", "disclosure", "cohort"),
     "page": (*Study.model_fields,),
     "manifest": (*Study.model_fields,),
 }  # fmt: skip
@@ -99,12 +99,10 @@ def job(content: str, folder: Path) -> Job:
     raw = json.loads(content)
     fields = Study.model_fields
     sections = {
-        name: TypeAdapter(fields[name].annotation).validate_python(value)
+        name: _adapter(fields[name].annotation).validate_python(value)
         for name, value in raw["sections"].items()
     }
-    cohort = (
-        TypeAdapter(Cohort).validate_python(raw["cohort"]) if "cohort" in raw else None
-    )
+    cohort = TypeAdapter(Cohort).validate_python(raw["cohort"]) if "cohort" in raw else None
     if cohort is not None:
         sections.setdefault("cohorts", {raw["cohort_name"]: cohort})
     elif "cohorts" in sections:
@@ -117,6 +115,10 @@ def job(content: str, folder: Path) -> Job:
         room=raw["room"],
         hashes=raw.get("hashes"),
     )
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation)
 
 
 def run(step: str, content: str, folder: Path) -> None:

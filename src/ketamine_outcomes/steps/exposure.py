@@ -11,9 +11,7 @@ from ketamine_outcomes.steps import Job
 def run(job: Job) -> None:
     """Write private/dose_rows.parquet, intervals.parquet and unmapped.csv."""
     assert job.cohort is not None
-    extract = Extract.load(
-        job.private / "extract", ("patients", "stays", "doses", "measurements")
-    )
+    extract = Extract.load(job.private / "extract", ("patients", "stays", "doses", "measurements"))
     exposure = classify(extract, pipeline.assumptions(job.cohort), job.study.index.drug)
     files.write_parquet(job.private / "dose_rows.parquet", exposure.ledger)
     files.write_parquet(job.private / "intervals.parquet", exposure.intervals)

@@ -18,9 +18,7 @@ def run(job: Job) -> None:
         The source cannot be read as declared, or its tables break the contract.
     """
     assert job.cohort is not None
-    source = (
-        job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
-    )
+    source = job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
     intake = read_cohort(job.cohort, source)
     with files.atomic_folder(job.private / "extract") as folder:
         intake.extract.save(folder)

@@ -14,9 +14,7 @@ def run(job: Job) -> None:
     """Write release/manifest.json."""
     assert job.hashes is not None and job.cohort is not None
     intake = files.read_json(job.private / "intake.json")
-    source = (
-        job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
-    )
+    source = job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
     inputs = {
         path.relative_to(source).as_posix(): files.sha256_file(path)
         for path in sorted(source.rglob("*"))

@@ -12,6 +12,4 @@ def run(job: Job) -> None:
     """Write the extract and its truth to private/source."""
     assert isinstance(job.cohort, SimulatedCohort)
     with files.atomic_folder(job.private / "source") as folder:
-        simulate(
-            folder, patients=job.cohort.patients, seed=job.cohort.seed, null=job.cohort.null
-        )
+        simulate(folder, patients=job.cohort.patients, seed=job.cohort.seed, null=job.cohort.null)

@@ -137,7 +137,7 @@ def read_charting(chart: pd.DataFrame) -> pd.DataFrame:
         words = [part[number] for part in parts]
         table[name] = pd.Series(words, index=table.index, dtype="object")
     word = table["value"].fillna("").str.strip()
-    table["word"] = word.where(word != "", None)
+    table["word"] = word.mask(word == "", None)
     findings = [
         _finding(how, text, scale)
         for how, text, scale in zip(
@@ -289,7 +289,8 @@ def infer_lines(
     for (stay, gauge), group in leftover.groupby(["icustay_id", "label"], sort=True):
         group = group.sort_values(["time", "row_id"])
         known = lines[(lines["icustay_id"] == stay) & (lines["device"] == gauge)]
-        before = group["time"].map(lambda time, known=known: int((known["start"] < time).sum()))
+        starts = known["start"].sort_values().to_numpy()
+        before = pd.Series(starts.searchsorted(group["time"].to_numpy()), index=group.index)
         breaks = (group["time"].diff() > PAUSE) | (before.diff() > 0)
         for _, episode in group.groupby(breaks.cumsum()):
             if (episode["charted_as"] == "reason").all():
@@ -316,7 +317,8 @@ def split_slots(charting: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame,
         number, number_of = 0, {}
         last: pd.Timestamp | None = None
         current: dict[str, str] = {}
-        for time, moment in group.groupby("time", sort=True):
+        for at, moment in group.groupby("time", sort=True):
+            time = pd.Timestamp(str(at))
             said = {
                 part: word
                 for part, word in zip(moment["charted_as"], moment["word"], strict=True)

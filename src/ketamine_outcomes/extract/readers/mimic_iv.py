@@ -264,8 +264,16 @@ def _emar_doses(emar: pd.DataFrame, detail: pd.DataFrame, notes: list[str]) -> p
     )
     rows = emar[["subject_id", "emar_id", "poe_id", "charttime", "medication", "event_txt"]]
     rows = rows.merge(summed, on="emar_id", how="left").join(product, on="emar_id")
-    columns = ["administration_type", "infusion_rate", "infusion_rate_unit", "route",
-               "infusion_rate_adjustment", "new_iv_bag_hung", "dose_given", "dose_given_unit"]
+    columns = [
+        "administration_type",
+        "infusion_rate",
+        "infusion_rate_unit",
+        "route",
+        "infusion_rate_adjustment",
+        "new_iv_bag_hung",
+        "dose_given",
+        "dose_given_unit",
+    ]
     rows = rows.join(parent[columns].add_prefix("parent_"), on="emar_id").fillna(
         {f"parent_{name}": "" for name in columns}
         | {"code": "", "product_unit": "", "description": "", "dose_given_unit": ""}
@@ -278,9 +286,7 @@ def _emar_doses(emar: pd.DataFrame, detail: pd.DataFrame, notes: list[str]) -> p
     changed = rows["parent_infusion_rate_adjustment"].isin(["Rate Changed", "Increase", "Decrease"])
     running = kind.isin(["IV Infusion", "Medication Infusion", "Epidural"])
     status = status.mask(status.eq("verified") & changed, "rate_change")
-    status = status.mask(
-        status.eq("verified") & rows["parent_new_iv_bag_hung"].eq("Y"), "new_bag"
-    )
+    status = status.mask(status.eq("verified") & rows["parent_new_iv_bag_hung"].eq("Y"), "new_bag")
     # An event without a word is a dose when one was charted, else it confirms what runs.
     status = status.mask(event.eq("") & running, "verified")
     # PCA checks say that the pump delivered, not how much: a dose that is not known.
@@ -288,9 +294,9 @@ def _emar_doses(emar: pd.DataFrame, detail: pd.DataFrame, notes: list[str]) -> p
     form = rows["product_unit"].map(PRODUCT_UNIT_FORM)
     code = rows["code"]
     injected = code.str.match(r".*(?:V|SYR|SYRNS|\dI)$") & rows["product_unit"].isin(["mL", "SYR"])
-    form = form.where(form.notna(), np.where(injected, "injection", None))
+    form = form.mask(form.isna() & injected, "injection")
     bag = code.str.contains("/", regex=False) & rows["product_unit"].eq("mL")
-    form = form.where(form.notna(), np.where(bag, "infusion", None))
+    form = form.mask(form.isna() & bag, "infusion")
     form = kind.map(TYPE_FORM).where(kind.isin(list(TYPE_FORM)), form)
     slow = rows["medication"].str.contains(r"\b(?:SR|ER|XR|CR|Contin|OxyconTIN)\b", regex=True)
     form = form.mask(slow & form.isin(["tablet"]), "tablet_er")
@@ -340,7 +346,11 @@ def _icu_doses(inputs: pd.DataFrame, items: pd.DataFrame, notes: list[str]) -> p
     return pd.DataFrame(
         {
             "patient_id": rows["subject_id"],
-            "dose_id": "icu-" + rows["orderid"] + "-" + rows["itemid"] + "-"
+            "dose_id": "icu-"
+            + rows["orderid"]
+            + "-"
+            + rows["itemid"]
+            + "-"
             + (rows.groupby(["orderid", "itemid"]).cumcount() + 1).astype(str),
             "order_id": rows["orderid"],
             "infusion_id": rows["linkorderid"],

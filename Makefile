@@ -1,0 +1,44 @@
+# make demo    build the environment, run the shipped studies, say where the reports are
+# make test    the tests (parts whose program is not installed are skipped, with the reason)
+# make check   style, types, and that generated files are current
+# make docs    write the generated files again
+PYTHON ?= python3
+CORES  ?= 2
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
+
+.PHONY: demo test check docs lock clean
+
+demo: $(VENV)/.ready
+	$(BIN)/ketamine-outcomes demo --cores $(CORES)
+
+test: $(VENV)/.ready
+	$(BIN)/python -m pytest -n $(CORES)
+
+check: $(VENV)/.ready
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/python -m ketamine_outcomes.study_docs --check
+
+docs: $(VENV)/.ready
+	$(BIN)/python -m ketamine_outcomes.study_docs
+
+# Two dependencies ship as source only: their build tools come first, pinned like all else.
+$(VENV)/.ready: requirements.lock requirements-build.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info < (3, 14) else "Python 3.11, 3.12 or 3.13 is needed; give one with make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) -r requirements-build.lock
+	$(PIP) --no-build-isolation -r requirements.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
+	touch $@
+
+# Needs uv; versions and hashes only, no addresses.
+lock:
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build --group dev pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build -c requirements.lock -o requirements-build.lock
+
+clean:
+	rm -rf results/*/ .snakemake
