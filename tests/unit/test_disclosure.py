@@ -250,24 +250,46 @@ def test_the_ledger_hides_two_cells_or_none() -> None:
     assert shown(out) == {"converted": 900}
 
 
-def test_a_curve_keeps_only_steps_that_rest_on_enough_events() -> None:
-    c = {"analysis": "sites", "outcome": "site", "level": "iv", "n_patients": 300}
+@pytest.mark.parametrize("running_totals", [False, True])
+def test_a_curve_keeps_only_steps_that_rest_on_enough_events(running_totals: bool) -> None:
+    c = {
+        "analysis": "sites",
+        "outcome": "site",
+        "level": "iv",
+        "n_patients": 300,
+        "measure": "cumulative_incidence",
+    }
     rows = [
-        {
-            **c,
-            "measure": "cumulative_incidence",
-            "time_hours": float(e),
-            "estimate": e / 300,
-            "n_events": e,
-        }
+        {**c, "time_hours": float(e), "estimate": e / 300, "n_events": e if running_totals else 1}
         for e in range(1, 47)
     ]
+    rows += [
+        {**c, "term": "reported", "time_hours": t, "estimate": int(t) / 300, "n_events": int(t)}
+        for t in (5.5, 30.5, 46.5)
+    ]
     out = disclosure.apply(frame(rows), CMS)
-    kept = list(out[out["status"] == "ok"]["n_events"])
+    visible = out[out["status"] == "ok"]
+    assert visible["n_events"].isna().all(), "the events of one step are a small number"
+    kept = sorted({round(300 * height) for height in visible["estimate"]})
     assert kept, "a curve with many events is not lost"
     assert kept[-1] == 46
     assert kept[0] > 10
     assert all(b - a > 10 for a, b in itertools.pairwise(kept))
+
+
+def test_a_remark_beside_the_flow_loses_its_small_counts() -> None:
+    table = flow(300, 200)
+    remark = {
+        "analysis": "attrition",
+        "outcome": "patients",
+        "measure": "count",
+        "term": "early",
+        "level": "remark",
+        "estimate": 40,
+        "note": "an early dose; in 8 of them in one hour",
+    }
+    out = disclosure.apply(pd.concat([table, frame([remark])], ignore_index=True), CMS)
+    assert "8 of them" not in " ".join(out["note"])
 
 
 def test_a_curve_without_event_counts_is_judged_by_its_height() -> None:

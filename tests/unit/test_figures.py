@@ -175,8 +175,9 @@ def test_a_hidden_start_of_a_curve_is_not_drawn_at_zero(tmp_path: Path) -> None:
     assert "hidden, not zero" in entry.caption
     rows = source(tmp_path, "F10_incidence")
     assert all(r["status"] == "ok" for r in rows)
-    events = [float(r["n_events"]) for r in rows if r["n_events"]]
-    assert min(events) > 10
+    curves = [r for r in rows if r["measure"] == "cumulative_incidence"]
+    assert curves and not any(r["n_events"] for r in curves)
+    assert min(float(r["estimate"]) * float(r["n_observations"]) for r in curves) > 10
 
 
 def test_text_of_the_data_cannot_run_as_a_formula(tmp_path: Path) -> None:

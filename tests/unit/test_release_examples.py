@@ -696,7 +696,7 @@ def _incidence(arms: dict[str, int]) -> list[dict[str, Any]]:
                         "estimate": share,
                         "ci_low": max(0.0, share - 0.03),
                         "ci_high": share + 0.04,
-                        "n_events": e,
+                        "n_events": 1,
                     }
                 )
         for k, t in enumerate((24, 48, 72, 96)):

@@ -8,12 +8,13 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, count, describe, paired_change
-from ketamine_outcomes.analyses.ladder import rung
 from ketamine_outcomes.cohort.windows import label
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.outcomes.opioid import UNDER_HOURS
 from ketamine_outcomes.study import Study
 
+#: A marginal model is fitted from this many patients on (the fourth rung).
+MODEL_PATIENTS = 12
 UNIT_24H = "MME per 24 h observed"
 
 
@@ -34,7 +35,9 @@ def description(study: Study, data: Data, analysis: str, outcome: str, by: str |
             here = table[table["unit_id"].isin(ids) & table["window"].eq(label(window))]
             _window(rows, here, label(window), arm)
             drugs = by_drug[by_drug["unit_id"].isin(ids) & by_drug["window"].eq(label(window))]
-            _by_drug(rows, drugs, len(here), label(window), arm)
+            observed = here.loc[here["hours_observed"] > 0, "unit_id"]
+            drugs = drugs[drugs["unit_id"].isin(observed)]
+            _by_drug(rows, drugs, len(observed), label(window), arm)
     first = study.windows.follow_up[0]
     both = table[table["window"].isin([label(study.windows.baseline), label(first)])]
     charted = both.groupby("unit_id")["any_opioid"].any()
@@ -47,7 +50,8 @@ def _window(rows: Rows, here: pd.DataFrame, window: str, arm: str) -> None:
     cells = {"window": window, "level": arm}
     observed = here["hours_observed"] > 0
     note = _note(here)
-    describe(rows, here["hours_observed"], "hours", outcome="hours_observed", **cells)
+    hours = here["hours_observed"].where(observed)
+    describe(rows, hours, "hours", outcome="hours_observed", **cells)
     describe(rows, here["mme"].where(observed), "MME", outcome="mme_total", note=note, **cells)
     # A mean of many never rests on a few hours of one; a single patient's value is shown with
     # its hours and its flag.
@@ -111,6 +115,7 @@ def before_after(study: Study, data: Data, analysis: str, outcome: str, by: str 
     table = data.outcomes[outcome]
     usable = table[(table["hours_observed"] >= UNDER_HOURS) & ~table["incomplete"]]
     wide = usable.pivot(index="unit_id", columns="window", values="mme_per_24h")
+    hours = usable.pivot(index="unit_id", columns="window", values="hours_observed")
     primary = study.windows.primary_mme
     pairs = [(primary.before, primary.after)]
     pairs += [(study.windows.baseline, window) for window in study.windows.follow_up]
@@ -124,6 +129,9 @@ def before_after(study: Study, data: Data, analysis: str, outcome: str, by: str 
                 if len(values):
                     rows.add("mean", float(values[label(window)].mean()), window=label(window),
                              n_patients=len(values), unit=UNIT_24H, **cells)  # fmt: skip
+                    mean_hours = float(hours.loc[values.index, label(window)].mean())
+                    rows.add("mean", mean_hours, window=label(window), outcome="hours_observed",
+                             n_patients=len(values), unit="hours", **cells)  # fmt: skip
             paired_change(rows, values[label(before)], values[label(after)], UNIT_24H, **cells)
         ratios(rows, data, usable, before, after, by, contrast)
     return rows
@@ -160,8 +168,10 @@ def ratios(
         here = frame[frame["unit_id"].isin(ids)]
         n = here["unit_id"].nunique()
         cells = {"contrast": contrast, "level": arm, "unit": "ratio"}
-        if n < 12 or rung(n) in ("one", "two_to_five", "six_to_eleven"):
-            rows.refuse("ratio_of_means", "a marginal model needs 12 patients", **cells)
+        if n < MODEL_PATIENTS:
+            rows.refuse(
+                "ratio_of_means", f"a marginal model needs {MODEL_PATIENTS} patients", **cells
+            )
             continue
         try:
             fit = estimators.gee("mme ~ post", here, "unit_id", "quasipoisson", offset="log_days")

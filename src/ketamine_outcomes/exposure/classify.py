@@ -128,6 +128,10 @@ def _row(record: dict[str, Any]) -> timeline.Row:
         value = record[name]
         return None if value is None or np.isnan(value) else float(value)
 
+    def word(name: str) -> str | None:
+        value = record[name]
+        return value if isinstance(value, str) else None
+
     def moment(name: str) -> int | None:
         value = record[name]
         return None if pd.isna(value) else int(np.datetime64(value, "us").astype(np.int64))
@@ -137,7 +141,7 @@ def _row(record: dict[str, Any]) -> timeline.Row:
     row = timeline.Row(
         dose_id=record["dose_id"],
         drug=record["drug_resolved"],
-        route=record["route_resolved"],
+        route=word("route_resolved"),
         form=record["form"],
         status=record["status"],
         start=start,
@@ -147,9 +151,9 @@ def _row(record: dict[str, Any]) -> timeline.Row:
         rate_mcg_per_h=number("rate_mcg_per_h"),
         rate_mg_per_kg_h=number("rate_mg_per_kg_h"),
         fault=record["fault"],
-        source=record["source"] or "",
-        site=record["site"],
-        infusion=record["infusion_id"] or record["order_id"] or "",
+        source=word("source") or "",
+        site=word("site"),
+        infusion=word("infusion_id") or word("order_id") or "",
     )
     row.clinical_key = tuple(
         str(record[name])

@@ -150,7 +150,7 @@ def window_mme(
         table["mme"] = unit.map(total).fillna(0).where(known)
         table["hours_observed"] = hours
         table["mme_per_24h"] = (table["mme"] / hours * 24).where(hours > 0)
-        table["incomplete"] = unit.map(incomplete).fillna(False).astype(bool)
+        table["incomplete"] = unit.isin(incomplete[incomplete].index)
         share = unit.map(imputed).fillna(0) / table["mme"]
         table["imputed_share"] = share.where(table["mme"] > 0)
         table["any_opioid"] = charted

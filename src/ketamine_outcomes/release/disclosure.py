@@ -37,6 +37,7 @@ _COUNT_IN_TEXT = re.compile(
     r"(?<![\w.\-\[(/])(\d{1,6})(?=(?:\s+[\w-]+){0,3}?\s+(?:" + "|".join(_NOUNS.split()) + r")\b)",
     re.IGNORECASE,
 )
+_OF_THEM = re.compile(r"(?<![\w.\-])(\d{1,6})(?=\s+of\s+(?:them|these|those|which|whom)\b)")
 _SHARE_IN_TEXT = re.compile(r"(?<![\w.\-])(\d{1,6})(\s+of\s+(?:the\s+)?)(\d{1,7})(?![\w.])")
 
 
@@ -122,7 +123,7 @@ def scrub(text: str, disclosure: Disclosure) -> str:
     def alone(match: re.Match[str]) -> str:
         return _shown(int(match[1]), limit)
 
-    return _COUNT_IN_TEXT.sub(alone, _SHARE_IN_TEXT.sub(share, text))
+    return _COUNT_IN_TEXT.sub(alone, _OF_THEM.sub(alone, _SHARE_IN_TEXT.sub(share, text)))
 
 
 def hide_count(value: int, disclosure: Disclosure) -> int | str:
@@ -137,7 +138,8 @@ def hide_count(value: int, disclosure: Disclosure) -> int | str:
 
 
 def _small(row: Row, limit: int) -> bool:
-    if any(is_small(row[c], limit) for c in _COUNTED):
+    curve = row["measure"] in CURVES  # its n_events is one step: judged as a series
+    if any(is_small(row[c], limit) for c in _COUNTED if not (curve and c == "n_events")):
         return True
     if row["measure"] == "count" and is_small(row["estimate"], limit):
         return True
@@ -148,6 +150,8 @@ def _small(row: Row, limit: int) -> bool:
     n, events = row["n_patients"], row["n_events"]
     if row["measure"] not in ("proportion", "count") or not known(n):
         return False
+    if row["measure"] == "count" and is_small(n - row["estimate"], limit):
+        return True
     if known(events):
         return is_small(n - events, limit)
     if row["measure"] == "proportion":
@@ -169,7 +173,7 @@ def _siblings(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
         row = rows[i]
         if row["measure"] == "count":
             counts.add((*(row[c] for c in place), row["term"]))
-        if row["measure"] == "count" and row["term"] == "events":
+        if row["measure"] == "count" and "events" in row["term"]:
             counts.add((*(row[c] for c in place), "rate"))
     for i, row in enumerate(rows):
         if row["status"] != "ok" or i in hidden:
@@ -193,7 +197,7 @@ def _hide(row: Row, disclosure: Disclosure) -> Row:
     why = f"small number hidden (policy {disclosure.policy})"
     # the rule of a flow box is text of the study, not of the data: the diagram needs it
     keep = row["analysis"] == "attrition" and row["note"]
-    out["note"] = f"{row['note']}; {why}" if keep else why
+    out["note"] = f"{scrub(row['note'], disclosure)}; {why}" if keep else why
     return out
 
 
@@ -208,10 +212,11 @@ def _denominator_tells(row: Row, patients: dict[str, float], limit: int) -> bool
 def _soften(row: Row, patients: dict[str, float], disclosure: Disclosure) -> Row:
     """Return a published row without what would give a hidden count away."""
     out = dict(row)
-    if row["analysis"] != "attrition":
-        out["note"] = scrub(row["note"], disclosure)
+    out["note"] = scrub(row["note"], disclosure)
     if row["status"] != "ok":
         return out
+    if row["measure"] in CURVES:
+        out["n_events"] = math.nan  # the events of one step, after steps were left out
     if disclosure.policy == "nhs":
         _round_row(out)
     elif _denominator_tells(row, patients, threshold(disclosure)):

@@ -6,6 +6,7 @@ more than the threshold.
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -94,14 +95,19 @@ def curves(rows: list[Row], hidden: set[int], limit: int) -> set[int]:
             small_from[key] = min(thin)
     chosen = [i for i, r in enumerate(rows) if r["measure"] in CURVES and r["status"] == "ok"]
     for group in groups(rows, chosen, (*PLACE, "level", "measure")):
-        ordered = sorted(group, key=lambda i: rows[i]["time_hours"])
+        # a height reported at a round time belongs to the same curve as the steps around it
+        ordered = sorted(group, key=lambda i: (rows[i]["time_hours"], rows[i]["term"] != ""))
         row = rows[ordered[0]]
         key = (*(row[c] for c in PLACE if c != "outcome"), _event(row), row["level"])
         end = small_from.get(key, math.inf)
         closed = {p for p, i in enumerate(ordered) if rows[i]["time_hours"] >= end}
-        kept = keep_steps([_cumulative(rows[i]) for i in ordered], limit, closed)
-        kept = {p for p in kept if _new_level(rows, ordered, p, kept)}
+        events = _cumulative([rows[i] for i in ordered])
+        kept = keep_steps(events, limit, closed)
         new |= {i for p, i in enumerate(ordered) if p not in kept}
+        heights = [(events[p], rows[ordered[p]]["estimate"]) for p in sorted(kept)]
+        for p, (before, after) in zip(sorted(kept)[1:], itertools.pairwise(heights), strict=True):
+            if before[0] == after[0] and before[1] != after[1]:
+                new.add(ordered[p])  # the curve moves while its count stands still
     # the curve of everyone less those of the arms would give what an arm hides
     thinned = {
         tuple(rows[i][c] for c in PLACE)
@@ -118,22 +124,27 @@ def _event(row: Row) -> str:
     return str(row["outcome"]).split(":")[0]
 
 
-def _cumulative(row: Row) -> float:
-    """Return the events up to a point of a curve; without them, what the height implies."""
-    if known(row["n_events"]):
-        return float(row["n_events"])
-    if not known(row["n_patients"]) or not known(row["estimate"]):
-        return math.nan  # cannot be judged: hidden
-    share = row["estimate"]
-    if row["measure"] == "survival_probability":
-        share = 1 - share
-    return float(round(share * row["n_patients"]))
+def _cumulative(rows: list[Row]) -> list[float]:
+    """Return the events up to every point of a curve, NaN where they cannot be judged.
 
-
-def _new_level(rows: list[Row], ordered: list[int], p: int, kept: set[int]) -> bool:
-    """Whether a kept point does not move the curve while its event count stands still."""
-    earlier = [q for q in kept if q < p]
-    if not earlier:
-        return True
-    a, b = rows[ordered[max(earlier)]], rows[ordered[p]]
-    return not (_cumulative(a) == _cumulative(b) and a["estimate"] != b["estimate"])
+    `n_events` of a curve row is the events of its step. Summed up, it is held against what
+    the height implies, so that rows which carry running totals are not taken for more events
+    than there were.
+    """
+    out: list[float] = []
+    total = 0.0
+    for row in rows:
+        n = row["n_observations"] if known(row["n_observations"]) else row["n_patients"]
+        share = row["estimate"]
+        if row["measure"] == "survival_probability":
+            share = 1 - share
+        implied = float(round(share * n)) if known(n) and known(share) else math.nan
+        step = row["n_events"] if row["term"] == "" else math.nan
+        if known(step):
+            total += float(step)
+            out.append(min(total, max(implied, float(step))) if known(implied) else float(step))
+        elif total > 0 and row["term"] != "":
+            out.append(out[-1])
+        else:
+            out.append(implied)
+    return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ def draw(
     rows: list[Row], study: Study, simulated: bool
 ) -> tuple[Figure, pd.DataFrame, FigureEntry] | None:
     """Draw the flow diagram, or nothing without attrition rows."""
-    attrition = where(rows, analysis="attrition", measure="count")
+    attrition = where(rows, analysis="attrition", measure="count", level=("remaining", "excluded"))
     outcomes = distinct(attrition, "outcome")
     if not outcomes:
         return None
@@ -85,20 +86,25 @@ def _step_text(row: Row, width: int) -> str:
     return "\n".join([*textwrap.wrap(words, width), _number(row)])
 
 
-def _rule(remaining: Row, excluded: Row | None, width: int) -> str:
+def _rule(remaining: Row, excluded: Row | None, previous: float, width: int) -> str:
     reason = (excluded or remaining)["note"].split("; small number hidden")[0]
     lines = textwrap.wrap(f"rule: {reason or wording.words(remaining['term'])}", width)
-    return "\n".join([f"Excluded: {_number(excluded).removeprefix('n = ')}", *lines])
+    # a step that took nobody out may have no row of its own
+    nobody = excluded is None and ok(remaining) and remaining["estimate"] == previous
+    number = "0" if nobody else _number(excluded).removeprefix("n = ")
+    return "\n".join([f"Excluded: {number}", *lines])
 
 
 def _boxes(column: list[Row], wide: bool) -> list[tuple[str, str, float]]:
     """Return main text, side text and height in inches of every step."""
     out = []
+    previous = math.nan
     for row in where(column, level="remaining"):
         excluded = first(column, level="excluded", term=row["term"])
         is_first = row["term"] == "in_extract"
         main = _step_text(row, 34 if wide else 20)
-        side = "" if is_first else _rule(row, excluded, 40 if wide else 22)
+        side = "" if is_first else _rule(row, excluded, previous, 40 if wide else 22)
+        previous = row["estimate"]
         out.append((main, side, _LINE * (main.count("\n") + 1) + 0.2))
     return out
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ketamine_outcomes.release import wording
 from ketamine_outcomes.release.figures import style
 from ketamine_outcomes.release.figures.style import FigureEntry
-from ketamine_outcomes.release.rows import Row, arms, distinct, known, ok, source, where
+from ketamine_outcomes.release.rows import EVERYONE, Row, arms, distinct, known, ok, source, where
 from ketamine_outcomes.study import Study
 
 if TYPE_CHECKING:
@@ -23,20 +23,21 @@ Drawn = tuple["Figure", "pd.DataFrame", FigureEntry]
 def draw(rows: list[Row], study: Study, simulated: bool) -> list[Drawn]:
     """Draw one figure per outcome with a curve; the study's primary one first."""
     incidence = where(rows, kind="cumulative_incidence")
-    curves = [r for r in where(incidence, measure="cumulative_incidence") if ok(r)]
-    outcomes = distinct([r for r in curves if ":" not in r["outcome"]], "outcome")
-    main = {getattr(study.analyses.get(name), "outcome", None) for name in study.primary.values()}
-    outcomes.sort(key=lambda outcome: outcome not in main)
+    curves = [r for r in where(incidence, measure="cumulative_incidence", term="") if ok(r)]
+    main = set(study.primary.values())
+    places = list(
+        dict.fromkeys((r["analysis"], r["outcome"]) for r in curves if ":" not in r["outcome"])
+    )
+    places.sort(key=lambda place: place[0] not in main)
     drawn = []
-    for position, outcome in enumerate(outcomes):
-        name = "F10_incidence" if position == 0 else f"F10_incidence_{outcome}"
-        analysis = where(curves, outcome=outcome)[0]["analysis"]
+    for position, (analysis, outcome) in enumerate(places):
+        name = "F10_incidence" if position == 0 else f"F10_incidence_{analysis}"
         drawn.append(_one(where(incidence, analysis=analysis), outcome, name, study, simulated))
     return drawn
 
 
 def _one(rows: list[Row], outcome: str, name: str, study: Study, simulated: bool) -> Drawn:
-    curves = [r for r in where(rows, measure="cumulative_incidence") if ok(r)]
+    curves = [r for r in where(rows, measure="cumulative_incidence", term="") if ok(r)]
     event = where(curves, outcome=outcome)
     causes = [o for o in distinct(curves, "outcome") if o.startswith(f"{outcome}:")]
     levels = arms(event)
@@ -45,21 +46,23 @@ def _one(rows: list[Row], outcome: str, name: str, study: Study, simulated: bool
     end = max([*times, *(r["time_hours"] for r in curves)])
     if times:  # beyond twice the last reported time the curve rests on hardly anybody
         end = min(end, max(2 * times[-1], times[-1] + 24))
-    all_rows = where(rows, measure="cumulative_incidence")
+    all_rows = where(rows, measure="cumulative_incidence", term="")
     hidden = [r for r in all_rows if r["outcome"] == outcome and not ok(r)]
     thinned = {r["level"] for r in all_rows if not ok(r)}  # a stack with gaps would mislead
     panels = [
         level for level in levels if level not in thinned and _causes_of(curves, causes, level)
     ][:_MOST_PANELS]
+    if len(levels) > _MOST_PANELS:  # too many to compare: everyone, or none
+        panels = [level for level in panels if level in EVERYONE]
     lines = len(levels)
-    height = 3.2 + 0.24 * lines + 0.5 + (2.35 if panels else 0) + 0.25 * simulated
+    height = 3.4 + 0.3 * lines + 0.5 + (2.35 if panels else 0) + 0.25 * simulated
     figure = style.new_figure(7.4, height)
     title = f"Cumulative incidence: {wording.words(outcome)}"
     style.stamp(figure, title, simulated)
     grid = figure.add_gridspec(
         3 if panels else 2,
         max(1, len(panels)),
-        height_ratios=[3.0, 0.24 * lines + 0.35] + ([2.1] if panels else []),
+        height_ratios=[3.0, 0.28 * lines + 0.35] + ([2.1] if panels else []),
     )
     axes = figure.add_subplot(grid[0, :])
     _curves(axes, event, hidden, levels, end, study)
@@ -157,7 +160,9 @@ def _curves(
                 zorder=2,
             )
     style.hours_axis(axes, 0, end, wording.time_zero(study))
-    top = max([r["estimate"] for r in event] + [r["ci_high"] for r in event if known(r["ci_high"])])
+    drawn = [r for r in event if r["time_hours"] <= end]
+    highs = [r["ci_high"] for r in drawn if known(r["ci_high"]) and len(levels) <= 4]
+    top = max([r["estimate"] for r in drawn] + highs)
     axes.set_ylim(0, min(1.0, max(0.05, top * 1.08)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{wording.number(100 * y)} %"))
     axes.set_ylabel("Cumulative incidence")
@@ -198,7 +203,7 @@ def _risk_table(
                 cells.append(wording.count(row["estimate"]))
             else:
                 cells.append(wording.missing(row))
-        label = wording.arm(level, _unit(study))
+        label = "All" if level in EVERYONE else wording.arm(level)
         lines.append((label if len(levels) > 1 else "", cells, style.darker(colours[position])))
     if shown:
         style.grid_below(axes, shown, lines, "At risk")
@@ -278,7 +283,8 @@ def _caption(study: Study, event: list[Row], panels: bool) -> str:
         (
             f"Aalen\N{EN DASH}Johansen cumulative incidence in time from "
             f"{wording.time_zero(study)}, with the number still at risk below; bands are 95 % "
-            "intervals. Competing events are counted as such, not as censoring."
+            "intervals (drawn for up to four curves). Competing events are counted as such, "
+            "not as censoring."
         )
     ]
     if event and event[0]["method"]:

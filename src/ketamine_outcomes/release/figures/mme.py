@@ -40,8 +40,10 @@ def draw(
     drugs = [
         row
         for row in where(described, outcome="mme_by_drug", measure="mean")
-        if row["level"] in EVERYONE and ok(row)
+        if row["level"] in EVERYONE
     ]
+    hidden = {row["window"] for row in drugs if row["status"] == "suppressed"}
+    drugs = [row for row in drugs if ok(row)]
     width = 7.2 if len(windows) < 6 else 8.6
     lines = len(levels)
     figure = style.new_figure(width, 4.2 + 0.32 * lines + (2.6 if drugs else 0) + 0.25 * simulated)
@@ -52,8 +54,10 @@ def draw(
     used = _use(panels[0], described, use, windows, levels, study)
     used += _hours(panels[1], described, windows, levels)
     if drugs:
-        used += mme_drugs.draw(panels[2], drugs, windows)
-    entry = FigureEntry("F9_mme", title, _caption(study, levels, bool(drugs)), _alt(use, windows))
+        used += mme_drugs.draw(panels[2], drugs, windows, hidden)
+    entry = FigureEntry(
+        "F9_mme", title, _caption(study, bool(drugs), bool(hidden)), _alt(use, windows)
+    )
     return figure, source([*use, *used]), entry
 
 
@@ -230,7 +234,7 @@ def _flag(described: list[Row], window: str, level: str) -> list[Row]:
         level=level,
         measure="count",
         term="with_value",
-        outcome="mme_per_24h",
+        outcome=("mme_per_24h", "mme_total"),
     )
     if with_value is None or not ok(with_value):
         return found
@@ -282,7 +286,7 @@ def _hours(axes: Axes, described: list[Row], windows: list[str], levels: list[st
     return used
 
 
-def _caption(study: Study, levels: list[str], drugs: bool) -> str:
+def _caption(study: Study, drugs: bool, hidden: bool) -> str:
     parts = [
         (
             "Mean morphine milligram equivalents (MME) per 24 h observed in windows from the "
@@ -294,6 +298,8 @@ def _caption(study: Study, levels: list[str], drugs: bool) -> str:
     ]
     if drugs:
         parts.append("Lower panel: mean MME in the hours observed, by drug and route.")
+    if drugs and hidden:
+        parts.append("Drugs given to few patients are hidden: a stack is then below the total.")
     parts.append(f"Conversion factors: {study.exposure.factors}. {wording.policy(study)}")
     return " ".join(parts)
 

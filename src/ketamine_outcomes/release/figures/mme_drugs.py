@@ -21,7 +21,7 @@ def windows_axis(axes: Axes, windows: list[str], labels: bool) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def draw(axes: Axes, drugs: list[Row], windows: list[str]) -> list[Row]:
+def draw(axes: Axes, drugs: list[Row], windows: list[str], hidden: set[str]) -> list[Row]:
     """Stack mean MME per window by drug and route; the many small ones become `other`."""
     sums: dict[str, float] = {}
     for row in drugs:
@@ -65,6 +65,8 @@ def draw(axes: Axes, drugs: list[Row], windows: list[str]) -> list[Row]:
     )
     top = max(base, default=0.0)
     for place, height in enumerate(base):
+        if windows[place] in hidden:
+            continue  # the height is not the total
         axes.annotate(
             wording.number(height),
             (place, height),

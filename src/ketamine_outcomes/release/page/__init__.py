@@ -98,7 +98,7 @@ def render(
         found=story.found(rows, study),
         sure=story.sure(rows, study),
         refused=story.refused(rows),
-        notes=_notes(facts, study, private),
+        notes=[*_remarks(rows), *_notes(facts, study, private)],
         waivers=_waivers(facts, study, cohort),
         policy=_policy(study, private),
         source=_source(facts, study, cohort),
@@ -128,7 +128,7 @@ def _figure(entry: dict[str, str], folder: Path) -> Any:
     number = entry["name"].split("_")[0]
     return Markup(
         '<figure id="{name}"><div class="picture" tabindex="0" role="region" '
-        'aria-label="Figure {number}"><img alt="{alt}" src="data:image/png;base64,{image}"></div>'
+        'aria-label="Figure {number}: {title} ({name})"><img alt="{alt}" src="data:image/png;base64,{image}"></div>'
         "<figcaption><strong>Figure {number}. {title}.</strong> {caption}</figcaption></figure>"
     ).format(**entry, number=number, image=image)
 
@@ -158,6 +158,15 @@ def _banners(simulated: bool, private: bool) -> tuple[list[str], list[str]]:
 def _notes(facts: dict[str, Any], study: Study, private: bool) -> list[str]:
     notes = [str(note) for note in facts["notes"]]
     return notes if private else [disclosure.scrub(note, study.disclosure) for note in notes]
+
+
+def _remarks(rows: list[Row]) -> list[str]:
+    """Return what was counted beside the flow without taking anybody out."""
+    return [
+        f"{wording.count(row['estimate'])} {row['note']}."
+        for row in where(rows, analysis="attrition", level="remark")
+        if ok(row)
+    ]
 
 
 def _waivers(facts: dict[str, Any], study: Study, cohort: str) -> list[str]:

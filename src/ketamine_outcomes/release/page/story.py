@@ -104,7 +104,7 @@ def _mme_windows(rows: list[Row], study: Study) -> list[str]:
 def _incomplete(rows: list[Row], window: str) -> str:
     flag = first(
         rows,
-        outcome="mme_per_24h",
+        outcome=("mme_per_24h", "mme_total"),
         measure="count",
         term="incomplete",
         window=window,
@@ -157,7 +157,14 @@ def _shares(rows: list[Row], study: Study) -> list[str]:
 
 def _change(part: list[Row], rows: list[Row]) -> list[str]:
     out = []
+    done: set[tuple[str, ...]] = set()
     for difference in where(part, measure=("mean_difference", "median_difference")):
+        place = tuple(difference[c] for c in ("measure", "outcome", "contrast", "level"))
+        if place in done and ok(difference):  # another method for the same number
+            if known(difference["p_value"]):
+                out.append(f"The same by {difference['method']}: p {_p(difference)}.")
+            continue
+        done.add(place)
         label = wording.words(difference["outcome"])
         if not ok(difference):
             out.append(f"{label}, change: {wording.missing(difference)} ({difference['note']}).")
@@ -212,7 +219,7 @@ def _trajectory(part: list[Row]) -> list[str]:
     out = []
     for row in where(part, measure="mean_difference"):
         label = wording.label(row["outcome"])
-        term = _coefficient(row["term"])
+        term = _coefficient(row["term"]) or wording.contrast(row["contrast"])
         if not ok(row):
             out.append(f"{label}, {term}: {wording.missing(row)} ({row['note']}).")
             continue
@@ -239,10 +246,14 @@ def _incidence(part: list[Row], study: Study) -> list[str]:
         limit = max(getattr(analysis, "at_hours", (0.0,)))
         here = where(curves, outcome=outcome)
         for level in arms(here):
-            steps = [r for r in where(here, level=level) if r["time_hours"] <= limit]
+            steps = [
+                r
+                for r in where(here, level=level)
+                if r["time_hours"] <= limit and (r["term"] == "" or ok(r))
+            ]
             if not steps:
                 continue
-            row = max(steps, key=lambda r: r["time_hours"])
+            row = max(steps, key=lambda r: (r["time_hours"], r["term"]))
             who = wording.arm(level, wording.unit_word(study))
             value = (
                 f"{wording.percent(row['estimate'])}{_interval(row, share=True)}"
@@ -272,6 +283,12 @@ def _ratios(part: list[Row]) -> list[str]:
     for row in where(part, measure=("hazard_ratio", "subdistribution_hazard_ratio")):
         term = row["term"].replace("_", " ").replace("=", " ")
         reference = f" against {row['contrast']}" if row["contrast"] else ""
+        if " vs " in row["contrast"]:  # the contrast names the words itself
+            term = f"{row['term'].split('=')[0].replace('_', ' ')}, "
+            term += wording.contrast(row["contrast"])
+            reference = ""
+        elif row["contrast"].startswith("per "):
+            reference = f" {row['contrast']}"
         name = f"{wording.label(row['outcome'])}, {wording.words(row['measure'])} for {term}"
         if not ok(row):
             out.append(f"{name}{reference}: {wording.missing(row)} ({row['note']}).")

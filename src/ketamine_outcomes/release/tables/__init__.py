@@ -41,6 +41,7 @@ def write(estimates: pd.DataFrame, study: Study, cohort: str, folder: Path) -> l
     }
     built = [
         contents.characteristics(rows, study),
+        contents.exposure(rows, study),
         contents.pain(rows, study),
         contents.mme(rows, study, scenarios),
         models.sites(rows, study),

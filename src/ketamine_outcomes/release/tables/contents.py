@@ -14,18 +14,41 @@ _DASH = "\N{EN DASH}"
 def characteristics(rows: list[Row], study: Study) -> Table | None:
     """T1: who the patients were, by arm; no p values."""
     found = where(rows, analysis="characteristics")
+    return _describe(
+        found,
+        study,
+        "T1_characteristics",
+        f"Characteristics of the {wording.unit_word(study)} at index",
+        "Values known before time zero.",
+    )
+
+
+def exposure(rows: list[Row], study: Study) -> Table | None:
+    """T4: the index course itself: hours, dose, route, switches."""
+    drug = wording.words(study.index.drug or "the index drug")
+    found = where(rows, analysis="index_course")
+    return _describe(found, study, "T4_exposure", f"Exposure to {drug}", "The index course.")
+
+
+def _describe(found: list[Row], study: Study, name: str, title: str, what: str) -> Table | None:
+    """Return covariates by arm as lines of words and numbers."""
     if not found:
         return None
+    sizes = {r["level"]: r for r in where(found, outcome="units", measure="count") if ok(r)}
+    found = [r for r in found if r["outcome"] != "units"]
     unit = wording.unit_word(study)
     differences = where(found, measure="smd")
     described = [r for r in found if r["measure"] != "smd"]
     arms = columns(described, unit)
     contrasts = distinct(differences, "contrast")
-    heads = [f"{head}{_size(at(described, level))}" for level, head in arms]
+    heads = [
+        f"{head}{_size(at(described, level), at(list(sizes.values()), level))}"
+        for level, head in arms
+    ]
     table = Table(
-        "T1_characteristics",
-        f"Characteristics of the {unit} at index",
-        "Values known before time zero. Numbers: mean (SD) and median (quartiles); words: n (per "
+        name,
+        title,
+        f"{what} Numbers: mean (SD) and median (quartiles); words: n (per "
         "cent of those in the column). Missing values are counted, not filled in. "
         + ("SMD: standardised mean difference. " if contrasts else "")
         + layout.note_policy(study),
@@ -35,8 +58,8 @@ def characteristics(rows: list[Row], study: Study) -> Table | None:
         part = where(described, outcome=covariate)
         numeric = where(part, measure=("mean", "median"))
         unit_text = next((r["unit"] for r in numeric if r["unit"]), "")
-        name = wording.label(covariate.removesuffix(f"_{unit_text}"))
-        table.heading(f"{name}, {unit_text}" if unit_text else name)
+        head = wording.label(covariate.removesuffix(f"_{unit_text}"))
+        table.heading(f"{head}, {unit_text}" if unit_text else head)
         gaps = [
             table.cell(first(differences, outcome=covariate, contrast=c), layout.estimate)
             for c in contrasts
@@ -48,7 +71,7 @@ def characteristics(rows: list[Row], study: Study) -> Table | None:
         counts = where(part, measure="count")
         for word in distinct([r for r in counts if r["term"] != "missing"], "term"):
             table.line(
-                wording.label(word),
+                wording.label(word) or "n",
                 [_count_share(table, at(part, a), word) for a, _ in arms],
             )
         table.line("Missing", [layout.counted(table, at(part, a), "missing") for a, _ in arms])
@@ -63,7 +86,9 @@ def _plain(rows: list[Row]) -> list[Row]:
     return where(rows, term="")
 
 
-def _size(rows: list[Row]) -> str:
+def _size(rows: list[Row], units: list[Row]) -> str:
+    if units:
+        return f" (n = {wording.count(units[0]['estimate'])})"
     sizes = [r["n_patients"] for r in rows if r["status"] == "ok" and known(r["n_patients"])]
     return f" (n = {wording.count(max(sizes))})" if sizes else ""
 
@@ -101,7 +126,7 @@ def pain(rows: list[Row], study: Study) -> Table | None:
         part = where(described, outcome=outcome)
         for window in by_start(distinct(part, "window")):
             here = where(part, window=window)
-            table.heading(f"{wording.label(outcome)}: {wording.window(window)}")
+            table.heading(f"{wording.label(outcome)}: {wording.window(window) or 'all windows together'}")
             _numbers(table, here, arms)
             for term, words in (
                 ("with_value", "Patients with a value"),
@@ -160,7 +185,7 @@ def mme(rows: list[Row], study: Study, scenarios: dict[str, list[Row]]) -> Table
     )
     for window in by_start(distinct(described, "window")):
         here = where(described, window=window)
-        table.heading(wording.window(window)[:1].upper() + wording.window(window)[1:])
+        table.heading(wording.window(window) or "All windows together")
         for outcome, words in (
             ("hours_observed", "Hours observed, mean"),
             ("mme_total", "Total MME in these hours, mean (SD)"),
@@ -168,7 +193,8 @@ def mme(rows: list[Row], study: Study, scenarios: dict[str, list[Row]]) -> Table
             part = where(here, outcome=outcome, term="")
             table.line(words, [layout.mean_sd(table, at(part, a)) for a, _ in arms])
         part = where(here, outcome="mme_per_24h")
-        flags = {a: _short(at(part, a), at(here, a)) for a, _ in arms}
+        tally = where(here, outcome=("mme_per_24h", "mme_total"))
+        flags = {a: _short(at(tally, a), at(here, a)) for a, _ in arms}
         cells = []
         for a, _ in arms:
             cell = layout.mean_sd(table, _plain(at(part, a)))
@@ -190,9 +216,10 @@ def mme(rows: list[Row], study: Study, scenarios: dict[str, list[Row]]) -> Table
             ("under_12_hours", "\N{EN DASH} under 12 h observed"),
             ("incomplete", "\N{EN DASH} incomplete (lower bound)"),
             ("observed_zero", "\N{EN DASH} observed, no opioid given"),
+            ("with_opioid", "Patients given an opioid"),
             ("unknown", "Patients unknown (nothing observed)"),
         ):
-            table.line(words, [layout.counted(table, at(part, a), term) for a, _ in arms])
+            table.line(words, [layout.counted(table, at(tally, a), term) for a, _ in arms])
     for outcome in distinct(changes, "outcome"):
         table.heading(f"Change: {wording.label(outcome)}")
         layout.change_lines(table, where(changes, outcome=outcome), arms)

@@ -45,16 +45,19 @@ def sites(rows: list[Row], study: Study) -> Table | None:
         + layout.note_policy(study),
         ["Measure", *(head for _, head in arms)],
     )
-    for outcome in outcomes:
-        here = where(found, outcome=outcome)
-        table.heading(wording.label(outcome))
-        for term, words in (
-            ("episodes", "Site episodes"),
-            ("patients", "Patients"),
-            ("events", "Events"),
-            ("site_days", "Site-days"),
-        ):
-            table.line(words, [layout.counted(table, at(here, a), term) for a, _ in arms])
+    places = list(
+        dict.fromkeys((r["analysis"], r["outcome"]) for r in found if ":" not in r["outcome"])
+    )
+    for analysis, outcome in places:
+        here = where(found, analysis=analysis, outcome=outcome)
+        several = len([p for p in places if p[1] == outcome]) > 1
+        more = f" ({wording.words(analysis)})" if several else ""
+        table.heading(f"{wording.label(outcome)}{more}")
+        for term in distinct(where(here, measure="count"), "term"):
+            table.line(
+                wording.label(term).replace("Site days", "Site-days"),
+                [layout.counted(table, at(here, a), term) for a, _ in arms],
+            )
         for unit_text in distinct(where(here, measure="rate"), "unit"):
             part = where(here, measure="rate", unit=unit_text)
             words = f"Rate {unit_text}" if unit_text else "Rate per 100 site-days"
@@ -85,7 +88,10 @@ def _time(hours: float) -> str:
 
 
 def _step(table: Table, curve: list[Row], hours: float) -> Cell:
-    """Return the height of a step curve at a time: its last step, unknown past its end."""
+    """Return the height of a curve at a time: as reported, else its last step."""
+    reported = first(curve, term="reported", time_hours=hours)
+    if reported is not None:
+        return table.cell(reported, _share)
     timed = [r for r in curve if known(r["time_hours"])]
     before = [r for r in timed if r["time_hours"] <= hours]
     if not timed:
@@ -139,16 +145,22 @@ def _term(row: Row) -> str:
     name = wording.words(row["measure"])
     parts = [name[:1].upper() + name[1:]]
     if row["term"]:
-        parts.append(row["term"].replace("_", " "))
+        # the contrast names the words itself
+        term = row["term"].split("=")[0] if " vs " in row["contrast"] else row["term"]
+        parts.append(term.replace("_", " "))
     text = ": ".join(parts)
-    if row["contrast"]:
+    if " vs " in row["contrast"] and row["term"]:
+        text += f", {wording.contrast(row['contrast'])}"
+    elif row["contrast"].startswith("per "):
+        text += f", {row['contrast']}"
+    elif row["contrast"]:
         joiner = "against" if row["measure"].endswith("hazard_ratio") else "of"
         text += f" {joiner} {wording.contrast(row['contrast'])}"
     if row["level"] not in ("", "all"):
         text += f", {wording.arm(row['level'])}"
     if row["adjustment"] != "none":
         text += f" (adjusted: {row['adjustment']})"
-    return f"{text}, {row['unit']}" if row["unit"] else text
+    return f"{text}, {row['unit']}" if row["unit"] not in ("", "ratio") else text
 
 
 def _cells(table: Table, row: Row) -> list[Cell]:
