@@ -137,6 +137,22 @@ def test_a_sibling_goes_with_a_hidden_word_and_with_its_share() -> None:
     assert shown(out, measure="proportion") == {"f": 0.6}
 
 
+def test_the_patients_of_a_window_cannot_be_subtracted() -> None:
+    c = {
+        "analysis": "describe",
+        "outcome": "pain_nrs",
+        "window": "[0,24)",
+        "level": "all",
+        "measure": "count",
+        "n_patients": 250,
+    }
+    rows = [
+        {**c, "term": term, "estimate": n}
+        for term, n in (("with_value", 200), ("too_few_scores", 47), ("unknown", 3))
+    ]
+    assert shown(disclosure.apply(frame(rows), CMS)) == {"with_value": 200}
+
+
 def test_missing_values_of_a_number_do_not_give_the_given_ones() -> None:
     rows = [
         {

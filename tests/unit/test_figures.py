@@ -185,3 +185,12 @@ def test_text_of_the_data_cannot_run_as_a_formula(tmp_path: Path) -> None:
     private["timeline_doses"].loc[0, "drug"] = "=cmd()"
     draw_case(tmp_path, private=private)
     assert "'=cmd()" in (tmp_path / "F3_timeline.csv").read_text()
+
+
+def test_captions_of_the_private_page_do_not_claim_suppression(tmp_path: Path) -> None:
+    study = EXAMPLES["registry_study"]("cms", False)
+    table = EXAMPLES["registry_estimates"]()
+    for unsuppressed in (False, True):
+        entries = figures.draw(table, study, "registry", {}, tmp_path, False, unsuppressed)
+        captions = " ".join(entry.caption for entry in entries)
+        assert ("are suppressed" in captions) is not unsuppressed

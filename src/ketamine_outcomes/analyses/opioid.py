@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, count, describe, paired_change
-from ketamine_outcomes.cohort.windows import label
+from ketamine_outcomes.cohort.windows import label, study_windows
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.outcomes.opioid import UNDER_HOURS
 from ketamine_outcomes.study import Study
@@ -18,20 +18,13 @@ MODEL_PATIENTS = 12
 UNIT_24H = "MME per 24 h observed"
 
 
-def study_windows(study: Study) -> list[tuple[float, float]]:
-    """Return all windows of a study once: baseline, follow-up, primary MME."""
-    primary = study.windows.primary_mme
-    windows = [study.windows.baseline, *study.windows.follow_up, primary.before, primary.after]
-    return list(dict.fromkeys(windows))
-
-
 def description(study: Study, data: Data, analysis: str, outcome: str, by: str | None) -> Rows:
     """Describe MME, hours observed and MME per 24 h in every window."""
     rows = Rows(analysis=analysis)
     table = data.outcomes[outcome]
     by_drug = data.outcomes[f"{outcome}.by_drug"]
     for arm, ids in arms(data.units, by):
-        for window in study_windows(study):
+        for window in study_windows(study.windows):
             here = table[table["unit_id"].isin(ids) & table["window"].eq(label(window))]
             _window(rows, here, label(window), arm)
             drugs = by_drug[by_drug["unit_id"].isin(ids) & by_drug["window"].eq(label(window))]

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, count, describe, paired_change
 from ketamine_outcomes.analyses.ladder import REFUSED, rung
-from ketamine_outcomes.cohort.windows import label
+from ketamine_outcomes.cohort.windows import label, pain_windows
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.study import PainOutcome, ResponderOutcome, Study, Trajectory
 
@@ -16,11 +16,6 @@ if TYPE_CHECKING:
     from ketamine_outcomes.estimators.linear_mixed import LinearMixedResult
 
 UNIT = "points"
-
-
-def pain_windows(study: Study) -> list[tuple[float, float]]:
-    """Return baseline and follow-up windows, in order."""
-    return [study.windows.baseline, *study.windows.follow_up]
 
 
 def outcome_name(outcome: PainOutcome) -> str:
@@ -36,7 +31,7 @@ def description(
     table = data.outcomes[name]
     for arm, ids in arms(data.units, by):
         mine = table[table["unit_id"].isin(ids)]
-        for window in pain_windows(study):
+        for window in pain_windows(study.windows):
             here = mine[mine["window"] == label(window)]
             cells = {"window": label(window), "level": arm}
             describe(rows, here["value"], UNIT, method=outcome.summary.replace("_", " "), **cells)
@@ -133,7 +128,7 @@ def trajectory(
         why = REFUSED[rung(patients)] if patients else REFUSED["none"]
         rows.refuse("mean_difference", why, method=method)
         return rows
-    windows = [label(w) for w in pain_windows(study)]
+    windows = [label(w) for w in pain_windows(study.windows)]
     columns = {w: f"w{i}" for i, w in enumerate(windows[1:], 1)}
     terms = " + ".join(columns.values())
     names = sorted(frame["arm"].unique()) if model.by is not None else ["all"]
@@ -167,7 +162,7 @@ def trajectory(
 def _score_frame(study: Study, data: Data, model: Trajectory) -> pd.DataFrame:
     scores = data.outcomes[f"{model.outcome}.scores"]
     parts = []
-    for i, window in enumerate(pain_windows(study)):
+    for i, window in enumerate(pain_windows(study.windows)):
         inside = scores[(scores["hour"] >= window[0]) & (scores["hour"] < window[1])]
         parts.append(inside.assign(window=label(window), post=float(i > 0)))
     frame = pd.concat(parts, ignore_index=True)
@@ -175,7 +170,7 @@ def _score_frame(study: Study, data: Data, model: Trajectory) -> pd.DataFrame:
     # overstate what the contrast rests on.
     both = frame.groupby("unit_id")["post"].transform("nunique") == 2
     frame = frame[both].reset_index(drop=True)
-    windows = [label(w) for w in pain_windows(study)]
+    windows = [label(w) for w in pain_windows(study.windows)]
     for i, name in enumerate(windows[1:], 1):
         frame[f"w{i}"] = frame["window"].eq(name).astype(float)
     units = data.units.set_index("unit_id")

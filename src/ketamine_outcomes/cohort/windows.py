@@ -6,6 +6,7 @@ import pandas as pd
 
 from ketamine_outcomes import intervals
 from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.study import Windows
 
 
 def label(window: tuple[float, float]) -> str:
@@ -61,3 +62,15 @@ def observed_intervals(stays: pd.DataFrame, domain: str) -> dict[str, list[tuple
     ):
         found.setdefault(patient, []).append((start, end))
     return {patient: intervals.union(spans) for patient, spans in found.items()}
+
+
+def study_windows(windows: Windows) -> list[tuple[float, float]]:
+    """Return all windows of a study once: baseline, follow-up, primary MME."""
+    primary = windows.primary_mme
+    every = [windows.baseline, *windows.follow_up, primary.before, primary.after]
+    return list(dict.fromkeys(every))
+
+
+def pain_windows(windows: Windows) -> list[tuple[float, float]]:
+    """Return baseline and follow-up windows, in order."""
+    return [windows.baseline, *windows.follow_up]

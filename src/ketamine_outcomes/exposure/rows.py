@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.exposure import drugs, units
+from ketamine_outcomes.study import SimulatedCohort, SourceCohort
 
 ORAL_FORMS = frozenset(("tablet", "tablet_er", "capsule", "capsule_er", "solution"))
 PARENTERAL_FORMS = frozenset(
@@ -67,6 +68,16 @@ class Assumptions:
     unknown_is_opioid: bool = False
     feed_priority: tuple[str, ...] = ()
     stays_complete: bool = True
+
+    @classmethod
+    def of(cls, cohort: SourceCohort | SimulatedCohort) -> Assumptions:
+        """Return what a cohort section lets the engine assume."""
+        return cls(
+            parenteral_route=cohort.assume_route.get("parenteral"),
+            unknown_is_opioid=getattr(cohort, "doses_hold", "all_drugs") == "opioids",
+            feed_priority=cohort.feed_priority,
+            stays_complete=getattr(cohort, "stays_complete", True),
+        )
 
 
 def describe(

@@ -143,14 +143,11 @@ def _small(row: Row, limit: int) -> bool:
         return True
     if row["measure"] == "count" and is_small(row["estimate"], limit):
         return True
-    if (
-        row["measure"] in CURVES
-    ):  # a curve's n_events grows with time; disclosure_steps.curves judges it
-        return False
     n, events = row["n_patients"], row["n_events"]
     if row["measure"] not in ("proportion", "count") or not known(n):
         return False
-    if row["measure"] == "count" and is_small(n - row["estimate"], limit):
+    is_part = row["measure"] == "count" and row["term"] != "at_risk"  # a series, see curves
+    if is_part and is_small(n - row["estimate"], limit):
         return True
     if known(events):
         return is_small(n - events, limit)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ketamine_outcomes.analyses.opioid import study_windows
+from ketamine_outcomes.cohort.windows import study_windows
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import MMEOutcome, PainOutcome, Study
@@ -52,7 +52,7 @@ def patient_tables(
         found["pain_windows"] = _pain_windows(outcomes[pain], labels)
     if len(units) > MOST_PATIENTS:
         return found
-    edges = [hour for window in study_windows(study) for hour in window]
+    edges = [hour for window in study_windows(study.windows) for hour in window]
     low, high = min(edges) - MARGIN_HOURS, max(edges) + MARGIN_HOURS
     near = _hours(pieces.merge(labels, on="patient_id"), "start", "end")
     near = near[(near["end_hour"] >= low) & (near["start_hour"] < high)]

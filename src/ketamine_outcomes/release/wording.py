@@ -17,6 +17,10 @@ OUTCOMES = {
     "mme_per_24h": "Opioid use, MME per 24 h observed",
     "hours_observed": "Hours observed",
     "mme_by_drug": "Opioid total by drug and route, MME",
+    "course_hours": "Length of the course",
+    "cumulative_mg_per_kg": "Cumulative dose",
+    "max_mg_per_kg_h": "Highest rate",
+    "route_switch": "Patients whose route was switched",
     "pain_nrs": "Pain (NRS, 0\N{EN DASH}10)",
     "pain_vas": "Pain (VAS, 0\N{EN DASH}100 mm)",
     "pain_vrs": "Pain (verbal rating)",
@@ -217,11 +221,17 @@ def is_simulated(study: Study, cohort: str) -> bool:
     return study.simulated if chosen is None else chosen.source == "simulated"
 
 
+def unsuppressed(study: Study) -> Study:
+    """Return the study with policy `none`, for captions of the private page."""
+    plain = study.disclosure.model_copy(update={"policy": "none", "threshold": None})
+    return study.model_copy(update={"disclosure": plain})
+
+
 def policy(study: Study) -> str:
     """Return the suppression policy as a sentence for captions."""
     disclosure = study.disclosure
     if disclosure.policy == "none":
-        return "No small numbers are hidden (open or simulated data)."
+        return "No small numbers are hidden."
     if disclosure.policy == "cms":
         return "Counts from 1 to 10 are suppressed, with what they could be derived from."
     if disclosure.policy == "nhs":

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ketamine_outcomes import files, pipeline
+from ketamine_outcomes import files
 from ketamine_outcomes.analyses.common import Data
 from ketamine_outcomes.analyses.run import run as run_analyses
+from ketamine_outcomes.outcomes.build import ledger_counts
 from ketamine_outcomes.steps import Job
 
 
@@ -18,7 +19,7 @@ def run(job: Job) -> None:
     data = Data(
         files.read_parquet(job.private / "units.parquet"),
         files.read_parquet(job.private / "attrition.parquet"),
-        pipeline.ledger_counts(ledger),
+        ledger_counts(ledger),
         {
             path.name.removesuffix(".parquet"): files.read_parquet(path)
             for path in sorted((job.private / "outcomes").glob("*.parquet"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ketamine_outcomes import files, pipeline
+from ketamine_outcomes import files
+from ketamine_outcomes.cohort.build import build_units
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.steps import Job
 
@@ -12,6 +13,6 @@ def run(job: Job) -> None:
     extract = Extract.load(job.private / "extract")
     pieces = files.read_parquet(job.private / "intervals.parquet")
     dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
-    units, attrition = pipeline.build_units(job.study, extract, dose_rows, pieces)
+    units, attrition = build_units(job.study, extract, dose_rows, pieces)
     files.write_parquet(job.private / "units.parquet", units)
     files.write_parquet(job.private / "attrition.parquet", attrition)

@@ -28,5 +28,5 @@ def run(job: Job) -> None:
     with files.atomic_folder(job.folder / job.room / "figures") as folder:
         figures.draw(
             estimates.read(job.estimates), job.study, job.cohort_name, private, folder,
-            patient_level,
+            patient_level, unsuppressed=job.room == "private",
         )  # fmt: skip

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ketamine_outcomes import estimates, files, pipeline
+from ketamine_outcomes import estimates, files
 from ketamine_outcomes.extract.tables import Extract
+from ketamine_outcomes.outcomes.build import build_outcomes, finish_ledger
 from ketamine_outcomes.steps import Job
 
 
@@ -13,8 +14,8 @@ def run(job: Job) -> None:
     pieces = files.read_parquet(job.private / "intervals.parquet")
     units = files.read_parquet(job.private / "units.parquet")
     dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
-    ledger = pipeline.finish_ledger(job.study, dose_rows, pieces)
-    found = pipeline.build_outcomes(job.study, extract, units, pieces)
+    ledger = finish_ledger(job.study, dose_rows, pieces)
+    found = build_outcomes(job.study, extract, units, pieces)
     with files.atomic_folder(job.private / "outcomes") as folder:
         for name, table in found.items():
             files.write_parquet(folder / f"{name}.parquet", table)

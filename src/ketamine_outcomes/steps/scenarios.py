@@ -6,13 +6,19 @@ code's fingerprint, so that a new scenario computes only itself.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 
-from ketamine_outcomes import estimates, files, pipeline, study_file
+from ketamine_outcomes import estimates, files, study_file
+from ketamine_outcomes.analyses.common import Data
 from ketamine_outcomes.analyses.run import run as run_analyses
+from ketamine_outcomes.cohort.build import build_units
 from ketamine_outcomes.exposure.classify import classify
+from ketamine_outcomes.exposure.rows import Assumptions
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.fingerprint import fingerprint
+from ketamine_outcomes.outcomes.build import build_outcomes, finish_ledger, ledger_counts
 from ketamine_outcomes.steps import Job
 from ketamine_outcomes.study import Study
 
@@ -46,7 +52,7 @@ def run(job: Job) -> None:
     files.write_parquet(job.private / "estimates_scenarios.parquet", table)
 
 
-def _inputs(job: Job) -> list:  # type: ignore[type-arg]
+def _inputs(job: Job) -> list[Path]:
     return [*sorted((job.private / "extract").glob("*.parquet")),
             job.private / "intervals.parquet", job.private / "dose_rows.parquet"]  # fmt: skip
 
@@ -57,10 +63,16 @@ def _estimate(job: Job, study: Study, name: str, definition: str) -> pd.DataFram
     cohort = changed.cohorts[job.cohort_name]
     before = study.cohorts[job.cohort_name]
     if cohort != before or changed.index.drug != study.index.drug:
-        exposure = classify(extract, pipeline.assumptions(cohort), changed.index.drug)
+        exposure = classify(extract, Assumptions.of(cohort), changed.index.drug)
         dose_rows, pieces = exposure.ledger, exposure.intervals
     else:
         dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
         pieces = files.read_parquet(job.private / "intervals.parquet")
-    data = pipeline.assemble(changed, extract, dose_rows, pieces)
+    units, attrition = build_units(changed, extract, dose_rows, pieces)
+    data = Data(
+        units,
+        attrition,
+        ledger_counts(finish_ledger(changed, dose_rows, pieces)),
+        build_outcomes(changed, extract, units, pieces),
+    )
     return run_analyses(changed, data, job.cohort_name, name, definition)

@@ -10,4 +10,7 @@ from ketamine_outcomes.steps import Job
 def run(job: Job) -> None:
     """Write <room>/tables/*."""
     with files.atomic_folder(job.folder / job.room / "tables") as folder:
-        tables.write(estimates.read(job.estimates), job.study, job.cohort_name, folder)
+        tables.write(
+            estimates.read(job.estimates), job.study, job.cohort_name, folder,
+            unsuppressed=job.room == "private",
+        )  # fmt: skip

@@ -8,22 +8,18 @@ contract is an error. DuckDB does the work on whole columns, out of core where i
 from __future__ import annotations
 
 import csv
-import gzip
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 from ketamine_outcomes.errors import did_you_mean
-from ketamine_outcomes.extract.checks import Fault, at_rows, counted, printable
-from ketamine_outcomes.extract.identifiers import guard, is_denied
-from ketamine_outcomes.extract.tables import TABLES, Extract, conform
+from ketamine_outcomes.extract.checks import Fault, printable
+from ketamine_outcomes.extract.identifiers import guard
+from ketamine_outcomes.extract.tables import TABLES, Extract
 
 if TYPE_CHECKING:
     import duckdb
-    import pandas as pd
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 #: What hour 0 of relative times is called; no date of a patient.
@@ -162,8 +158,9 @@ def _find(reader: _Reader, folder: Path) -> dict[str, Path]:
                      "name the files patients.csv, doses.csv ... (.csv, .csv.gz or .parquet)")
     used = {path for paths in named.values() for path in paths}
     for path in sorted(set(folder.iterdir()) - used):
-        stem = path.name.lower().split(".")[0]
-        if path.name.lower().endswith(SUFFIXES) and printable(stem):
+        suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
+        stem = path.name.lower().removesuffix(suffix)
+        if suffix and printable(stem):
             hint = did_you_mean(stem, TABLES).lstrip(", ")
             reader.faults.append(
                 Fault("note", "unknown_file", file=path.name, hint=hint,
@@ -179,21 +176,328 @@ def _load(reader: _Reader, name: str, path: Path, declared: set[str]) -> _Loaded
     """Load the mapped columns of a file as trimmed text, or say why it cannot be read."""
     import duckdb
 
-    is_csv = not path.name.lower().endswith(".parquet")
+    file = path.name
     try:
-        header, cells = _csv_header(path) if is_csv else _parquet_header(reader, path)
+        if file.lower().endswith(".parquet"):
+            header, cells, source = _open_parquet(reader, path)
+        else:
+            header, cells, source = _open_csv(path)
         columns = [column.strip(" \t\r\n\ufeff\xa0").lower() for column in header]
-        if not _check_header(reader, name, path.name, columns, declared):
+        if not _check_header(reader, name, file, columns, declared):
             return None
-        mapped = {c: k for k, c in enumerate(columns) if c in TABLES[name].names or c in declared}
-        source = _csv_source(reader, path, len(header)) if is_csv else _parquet_source(path)
-        if source is None:
-            return _diagnose(reader, name, path, header, mapped)
-        return _store(reader, name, path.name, source, {c: cells[k] for c, k in mapped.items()})
+        kinds = {column.name: str(column.kind) for column in TABLES[name].columns}
+        mapped = {c: cells[k] for k, c in enumerate(columns) if c in kinds or c in declared}
+        table = _Loaded(name, file, {c: kinds.get(c, "extra") for c in mapped}, f"raw_{name}")
+        try:
+            _store(reader, table, mapped, source, [_for_glob(path)])
+        except duckdb.Error:
+            if file.lower().endswith(".parquet"):
+                raise
+            rows = _rows_of_csv(reader, name, path, len(columns))
+            if rows is None:
+                return None
+            _store_rows(reader, table, mapped, rows)
+        return table
     except UnicodeDecodeError:
-        reader.error("undecodable", name, path.name, "the header is not UTF-8",
-                     "save the file as UTF-8")
-    except (duckdb.Error, OSError, EOFError, csv.Error):  # their texts may quote a cell
-        reader.error("unreadable", name, path.name, "the file cannot be read",
-                     "write it again: it may be cut short or of another format")
+        reader.error("undecodable", name, file, "the header is not UTF-8", "save it as UTF-8")
+    except (duckdb.Error, OSError, EOFError, csv.Error, zlib.error):  # they may quote a cell
+        reader.error("unreadable", name, file, "the file cannot be read as what its name says",
+                     "write it again: it may be cut short, or hold an open quote")
     return None
+
+
+def _check_header(
+    reader: _Reader, name: str, file: str, columns: Sequence[str], declared: set[str]
+) -> bool:
+    """Say what is wrong with a header; return whether the table can be read."""
+    named = [column for column in columns if column]
+    twice = sorted({column for column in named if named.count(column) > 1})
+    if twice:
+        shown = ", ".join(filter(None, map(printable, twice))) or counted(len(twice), "column")
+        reader.error("duplicate_header", name, file, f"columns that stand twice: {shown}",
+                     "headers are compared in lower case without spaces around them")
+    missing = [c for c in (*TABLES[name].required, *sorted(declared)) if c not in named]
+    if missing:
+        hint = "columns of the table: " + ", ".join(TABLES[name].names)
+        if len(columns) == 1 and any(mark in columns[0] for mark in ";\t|"):
+            hint = "the file is not separated by commas"
+        message = "missing columns: " + ", ".join(map(_called, missing))
+        reader.error("missing_column", name, file, message, hint)
+    if twice or missing:
+        return False
+    others = [c for c in columns if c not in TABLES[name].names and c not in declared]
+    denied = [column for column in others if is_denied(column)]
+    for rule, some, why in (
+        ("ignored_column", [c for c in others if c not in denied], "not in the contract: ignored"),
+        ("denied_column", denied, "named for identifiers: never read"),
+    ):
+        if some:
+            shown = ", ".join(filter(None, map(printable, some)))
+            message = f"{counted(len(some), 'column')} {why}" + (f" ({shown})" if shown else "")
+            reader.faults.append(Fault("note", rule, name, file, message=message))
+    return True
+
+
+def _called(column: str) -> str:
+    return printable(column) or "a declared column"
+
+
+def _for_glob(path: Path) -> str:
+    """Return the path so that DuckDB takes none of its characters for a pattern."""
+    return re.sub(r"([*?\[])", r"[\1]", str(path))
+
+
+def _open_csv(path: Path) -> tuple[list[str], list[str], str]:
+    """Return the header, the name of each column in SQL, and the SQL of the source."""
+    with _text(path) as stream:
+        header = next(csv.reader(stream), [])
+    cells = [f"c{k}" for k in range(len(header))]
+    types = ", ".join(f"'{cell}': 'VARCHAR'" for cell in cells)
+    source = (
+        f"read_csv(?, columns = {{{types}}}, header = true, auto_detect = false, delim = ',', "
+        "quote = '\"', escape = '\"', compression = "
+        + ("'gzip')" if path.name.lower().endswith(".gz") else "'none')")
+    )
+    return header, cells, source
+
+
+@contextmanager
+def _text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
+    opened = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
+    with opened, TextIOWrapper(opened, "utf-8-sig", errors, newline="") as stream:  # type: ignore[type-var]
+        yield stream
+
+
+def _open_parquet(reader: _Reader, path: Path) -> tuple[list[str], list[str], str]:
+    """As `_open_csv`; typed columns become text again, so that one path reads all."""
+    found = reader.connection.execute(
+        "DESCRIBE SELECT * FROM read_parquet(?)", [_for_glob(path)]
+    ).fetchall()
+    cells = []
+    for column, kind, *_ in found:
+        cell = f"CAST({_quoted(column)} AS VARCHAR)"
+        cells.append(f"nullif({cell}, 'nan')" if kind in ("FLOAT", "DOUBLE") else cell)
+    return [column for column, *_ in found], cells, "read_parquet(?)"
+
+
+def _store(
+    reader: _Reader, table: _Loaded, mapped: Mapping[str, str], source: str, arguments: list[str]
+) -> None:
+    cells = "".join(
+        f", nullif(trim({cell}, {_BLANKS}), '') AS {_quoted(column)}"
+        for column, cell in mapped.items()
+    )
+    reader.connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE {table.relation} AS "
+        f"SELECT row_number() OVER () AS data_row{cells} FROM {source}",
+        arguments,
+    )
+
+
+def _rows_of_csv(reader: _Reader, name: str, path: Path, width: int) -> list[list[str]] | None:
+    """Read a file that the fast reader refused, slowly: name its faults, or return its rows.
+
+    Mixed line ends are all that the fast reader refuses and this one takes.
+    """
+    ragged, undecodable, rows = [], [], []
+    with _text(path, "surrogateescape") as stream:
+        lines = (line for line in csv.reader(stream, strict=True) if line)
+        next(lines)
+        for number, row in enumerate(lines, start=1):
+            if len(row) != width:
+                ragged.append(number)
+            if any("\udc80" <= mark <= "\udcff" for cell in row for mark in cell):
+                undecodable.append(number)
+            rows.append(row)
+    if ragged:
+        reader.error("ragged_rows", name, path.name,
+                     f"{counted(len(ragged), 'row')} with more or fewer cells than the header",
+                     "a cell that holds a comma needs double quotes around it", ragged)
+    if undecodable:
+        reader.error("undecodable", name, path.name,
+                     f"{counted(len(undecodable), 'row')} with bytes that are not UTF-8",
+                     "save the file as UTF-8", undecodable)
+    return None if ragged or undecodable else rows
+
+
+def _store_rows(
+    reader: _Reader, table: _Loaded, mapped: Mapping[str, str], rows: list[list[str]]
+) -> None:
+    import pandas as pd
+
+    places = {cell: int(cell[1:]) for cell in mapped.values()}
+    frame = pd.DataFrame({c: [row[k] for row in rows] for c, k in places.items()}, dtype=object)
+    reader.connection.register("rows_read", frame.astype("str"))
+    _store(reader, table, mapped, "rows_read", [])
+    reader.connection.unregister("rows_read")
+
+
+def _quoted(column: str) -> str:
+    return '"' + column.replace('"', '""') + '"'
+
+
+# --- values -----------------------------------------------------------------------------------
+
+
+def _settle_clock(reader: _Reader, tables: Sequence[_Loaded]) -> None:
+    """Find out which tables are day-resolved and on which offset from UTC the times stand."""
+    offsets: Counter[int] = Counter()
+    with_offset, without = [], []
+    for table in tables:
+        days = moments = 0
+        for column in (c for c, kind in table.kinds.items() if kind == "time"):
+            x = _quoted(column)
+            found = reader.connection.execute(
+                f"SELECT {_offset_minutes(x)}, count(*) FILTER (regexp_full_match({x}, ?)), "
+                f"count(*) FILTER (regexp_full_match({x}, ?)) FROM {table.relation} GROUP BY 1",
+                [_CLOCK + f"({_OFFSET})?", _DATE],
+            ).fetchall()
+            for minutes, clock, date in found:
+                moments, days = moments + clock, days + date
+                if minutes is not None:
+                    offsets[minutes] += clock
+                    with_offset.append(table)
+                elif clock:
+                    without.append(table)
+        # Deaths are often known to the day; a death that is lost would be worse than one that
+        # is placed at the start of its day.
+        table.day_resolved = days * 2 > days + moments or (table.name == "patients" and days > 0)
+        if table.day_resolved:
+            reader.faults.append(
+                Fault("note", "day_resolved", table.name, table.file, rows=days,
+                      message=f"{counted(days, 'time')} without an hour: taken as days")
+            )
+    if with_offset and without:
+        named = sorted({t.name for t in without})
+        reader.error("mixed_offsets", with_offset[0].name, with_offset[0].file,
+                     "some times have an offset from UTC, others have none ("
+                     + ", ".join(named) + ")", "write all times of all tables in one way")
+    elif offsets:
+        # Elapsed time counts, so all times go on one clock: the offset that most of them have.
+        reader.offset_minutes = min(offsets, key=lambda m: (-offsets[m], m))
+        moved = offsets.total() - offsets[reader.offset_minutes]
+        message = "offsets from UTC left out"
+        if moved:
+            message += f"; {counted(moved, 'time')} moved to the offset that most have"
+        reader.faults.append(Fault("note", "offsets", rows=moved, message=message))
+
+
+def _offset_minutes(x: str) -> str:
+    """Return the SQL of the offset in minutes, NULL without one."""
+    part = f"regexp_extract({x}, '^{_CLOCK}\\s?([Zz]|[+-]\\d{{2}}(:?\\d{{2}})?)$', 3)"
+    hours, minutes = f"TRY_CAST({part}[2:3] AS INTEGER)", f"TRY_CAST({part}[-2:] AS INTEGER)"
+    return (
+        f"CASE WHEN {part} IS NULL OR {part} = '' THEN NULL WHEN lower({part}) = 'z' THEN 0 "
+        f"ELSE (CASE WHEN {part}[1] = '-' THEN -1 ELSE 1 END) * (60 * {hours} + "
+        f"CASE WHEN length({part}) > 3 THEN {minutes} ELSE 0 END) END"
+    )
+
+
+def _moment(reader: _Reader, table: _Loaded, x: str) -> str:
+    """Return the SQL of a time: NULL for what is none. 24:00 and second 60 carry over."""
+    if reader.times in _HOURS:
+        hours = f"{_HOURS[reader.times]} * TRY_CAST({x} AS DOUBLE)"
+        return (
+            f"CASE WHEN regexp_full_match({x}, '{_NUMBER}') AND abs({hours}) <= {_MAX_HOURS} "
+            f"THEN {ORIGIN} + to_microseconds(CAST(round({hours} * 3600000000) AS BIGINT)) END"
+        )
+    day = f"CAST(TRY_CAST({x}[1:10] AS DATE) AS TIMESTAMP)"
+    hour, minute = f"CAST({x}[12:13] AS INTEGER)", f"CAST({x}[15:16] AS INTEGER)"
+    second = (
+        f"coalesce(TRY_CAST(replace(regexp_extract({x}, ':\\d{{2}}:(\\d{{2}}([.,]\\d+)?)', 1), "
+        "',', '.') AS DOUBLE), 0)"
+    )
+    micros = f"CAST(round(({hour} * 3600 + {minute} * 60 + {second}) * 1000000) AS BIGINT)"
+    clock = (
+        f"CASE WHEN ({hour} < 24 AND {minute} < 60 AND {second} < 61) "
+        f"OR ({hour} = 24 AND {minute} = 0 AND {second} = 0) THEN {day} + to_microseconds({micros})"
+        f" + to_minutes({reader.offset_minutes} - coalesce({_offset_minutes(x)}, "
+        f"{reader.offset_minutes})) END"
+    )
+    dates = f"WHEN regexp_full_match({x}, '{_DATE}') THEN {day} " if table.day_resolved else ""
+    return f"CASE {dates}WHEN regexp_full_match({x}, '{_CLOCK}({_OFFSET})?') THEN {clock} END"
+
+
+def _value(reader: _Reader, table: _Loaded, column: str, kind: str) -> str:
+    """Return the SQL of a cell's value."""
+    x = _quoted(column)
+    if kind == "time":
+        return _moment(reader, table, x)
+    if kind == "number":
+        number = f"CASE WHEN regexp_full_match({x}, '{_NUMBER}') THEN TRY_CAST({x} AS DOUBLE) END"
+        return f"CASE WHEN isfinite({number}) THEN {number} END"
+    if kind == "bool":
+        words = [", ".join(f"'{word}'" for word in some) for some in (_TRUE, _FALSE)]
+        return (
+            f"CASE WHEN lower({x}) IN ({words[0]}) THEN true "
+            f"WHEN lower({x}) IN ({words[1]}) THEN false END"
+        )
+    return f"lower({x})" if kind == "word" or (table.name, column) in _LOWERED else x
+
+
+def _parse(reader: _Reader, table: _Loaded) -> pd.DataFrame:
+    """Return the table with its types; rows without a readable required cell are set aside."""
+    import pandas as pd
+
+    kinds = {c: _kind(reader, table, c) if k == "extra" else k for c, k in table.kinds.items()}
+    values, states = [], []
+    for column, kind in kinds.items():
+        value, x = _value(reader, table, column, kind), _quoted(column)
+        values.append(f"{value} AS {_quoted(column)}")
+        if kind in ("time", "number", "bool"):  # 0 read or blank, 1 not read, 2 a date alone
+            states.append(
+                f"CASE WHEN {x} IS NULL OR ({value}) IS NOT NULL THEN 0 "
+                f"WHEN regexp_full_match({x}, '{_DATE}') THEN 2 ELSE 1 END AS "
+                + _quoted(f"state:{column}")
+            )
+    found = reader.connection.execute(
+        f"SELECT {', '.join([*values, *states])} FROM {table.relation} ORDER BY data_row"
+    ).df()
+    rows = conform(table.name, found[list(kinds)])
+    rows.index = pd.RangeIndex(1, len(rows) + 1, name="data_row")
+    lost = pd.Series(False, index=rows.index)
+    required = TABLES[table.name].required
+    for column in sorted(kinds, key=lambda c: c not in required):
+        if f"state:{column}" in found:
+            kind, state = kinds[column], found[f"state:{column}"].set_axis(rows.index)
+            date_only = state.eq(2) & (kind == "time") & (reader.times not in _HOURS)
+            for rule, mask, why in (
+                ("unreadable", state.gt(0) & ~date_only, f"is not a {_KIND[kind]}"),
+                ("date_only", date_only, "is a date among times with hours"),
+            ):
+                _say(reader, table, column, rule, mask & ~lost, why, column in required)
+                lost |= mask & (column in required)
+        # Whether a score may be blank depends on its state: the checks know.
+        if column in required and (table.name, column) != ("pain_scores", "score"):
+            blank = rows[column].isna() & ~lost
+            _say(reader, table, column, "blank", blank, "is blank", True)
+            lost |= blank
+    return rows[~lost]
+
+
+_KIND = {"time": "time", "number": "number", "bool": "yes or no"}
+
+
+def _kind(reader: _Reader, table: _Loaded, column: str) -> str:
+    """Return `number` for a declared column whose every cell is one, else `text`."""
+    found = reader.connection.execute(
+        f"SELECT bool_and(regexp_full_match({_quoted(column)}, ?)) FROM {table.relation}",
+        [_NUMBER],
+    ).fetchone()
+    return "number" if found and found[0] else "text"
+
+
+def _say(
+    reader: _Reader, table: _Loaded, column: str, rule: str, mask: pd.Series[bool], why: str,
+    required: bool,
+) -> None:
+    at: dict[str, Any] = at_rows(mask)
+    if at["rows"]:
+        what = counted(at["rows"], "row")
+        shown = printable(column)
+        reader.faults.append(
+            Fault("warning", f"required_{rule}" if required else f"{rule}_cell", table.name,
+                  table.file, shown, **at,
+                  message=f"{what} set aside: {column} {why}" if required
+                  else f"{what}: {shown or 'a declared column'} {why}; taken as missing")
+        )

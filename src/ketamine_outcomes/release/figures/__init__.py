@@ -31,6 +31,7 @@ def draw(
     private: dict[str, pd.DataFrame],
     folder: Path,
     patient_level: bool,
+    unsuppressed: bool = False,
 ) -> list[FigureEntry]:
     """Draw every figure whose rows exist into `folder`, and `figures.json` about them.
 
@@ -47,11 +48,15 @@ def draw(
         Where the files go.
     patient_level
         Whether single patients may be shown (consented or open data, or the private page).
+    unsuppressed
+        Whether the rows did not pass `disclosure.apply` (private page): captions then say so.
 
     Returns
     -------
     One entry per figure in reading order; a figure without rows is not drawn.
     """
+    if unsuppressed:
+        study = wording.unsuppressed(study)
     rows = records(estimates, study)
     simulated = wording.is_simulated(study, cohort)
     shown = private if patient_level else {}

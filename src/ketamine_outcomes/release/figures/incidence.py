@@ -32,11 +32,17 @@ def draw(rows: list[Row], study: Study, simulated: bool) -> list[Drawn]:
     drawn = []
     for position, (analysis, outcome) in enumerate(places):
         name = "F10_incidence" if position == 0 else f"F10_incidence_{analysis}"
-        drawn.append(_one(where(incidence, analysis=analysis), outcome, name, study, simulated))
+        here = where(incidence, analysis=analysis)
+        several = len([place for place in places if place[1] == outcome]) > 1
+        title = f"Cumulative incidence: {wording.words(outcome)}"
+        title += f" ({wording.words(analysis)})" if several else ""
+        drawn.append(_one(here, outcome, name, title, study, simulated))
     return drawn
 
 
-def _one(rows: list[Row], outcome: str, name: str, study: Study, simulated: bool) -> Drawn:
+def _one(
+    rows: list[Row], outcome: str, name: str, title: str, study: Study, simulated: bool
+) -> Drawn:
     curves = [r for r in where(rows, measure="cumulative_incidence", term="") if ok(r)]
     event = where(curves, outcome=outcome)
     causes = [o for o in distinct(curves, "outcome") if o.startswith(f"{outcome}:")]
@@ -55,30 +61,31 @@ def _one(rows: list[Row], outcome: str, name: str, study: Study, simulated: bool
     if len(levels) > _MOST_PANELS:  # too many to compare: everyone, or none
         panels = [level for level in panels if level in EVERYONE]
     lines = len(levels)
-    height = 3.4 + 0.3 * lines + 0.5 + (2.35 if panels else 0) + 0.25 * simulated
+    height = 3.4 + 0.3 * lines + 0.5 + (2.6 if panels else 0) + 0.25 * simulated
     figure = style.new_figure(7.4, height)
-    title = f"Cumulative incidence: {wording.words(outcome)}"
     style.stamp(figure, title, simulated)
     grid = figure.add_gridspec(
-        3 if panels else 2,
+        4 if panels else 2,
         max(1, len(panels)),
-        height_ratios=[3.0, 0.28 * lines + 0.35] + ([2.1] if panels else []),
+        height_ratios=[3.0, 0.28 * lines + 0.35] + ([0.25, 2.1] if panels else []),
     )
     axes = figure.add_subplot(grid[0, :])
     _curves(axes, event, hidden, levels, end, study)
     used = _risk_table(figure.add_subplot(grid[1, :]), at_risk, levels, times, end, study)
     first_panel = None
     for position, level in enumerate(panels):
-        panel = figure.add_subplot(grid[2, position], sharey=first_panel)
+        panel = figure.add_subplot(grid[3, position], sharey=first_panel)
         first_panel = first_panel or panel
         _stack(panel, curves, outcome, causes, level, end, study, position == 0)
     if panels and first_panel is not None:
         handles, labels = first_panel.get_legend_handles_labels()
-        first_panel.legend(
+        # in a row of its own: a legend wider than a panel would squeeze the panels
+        row = figure.add_subplot(grid[2, :])
+        style.bare(row)
+        row.legend(
             handles,
             labels,
-            loc="lower left",
-            bbox_to_anchor=(0, 1.13),
+            loc="center left",
             ncols=4,
             fontsize=8,
             handlelength=1.5,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ketamine_outcomes import files
 from ketamine_outcomes.release import disclosure, wording
-from ketamine_outcomes.release.page import definitions, story
+from ketamine_outcomes.release.page import definitions, limits, story
 from ketamine_outcomes.release.page.glossary import GLOSSARY
 from ketamine_outcomes.release.rows import Row, ok, records, where
 from ketamine_outcomes.study import Study
@@ -96,8 +96,8 @@ def render(
         contents=_CONTENTS,
         css=Markup(_resource("page.css")),
         found=story.found(rows, study),
-        sure=story.sure(rows, study),
-        refused=story.refused(rows),
+        sure=limits.sure(rows, study),
+        refused=limits.refused(rows),
         notes=[*_remarks(rows), *_notes(facts, study, private)],
         waivers=_waivers(facts, study, cohort),
         policy=_policy(study, private),
@@ -128,7 +128,8 @@ def _figure(entry: dict[str, str], folder: Path) -> Any:
     number = entry["name"].split("_")[0]
     return Markup(
         '<figure id="{name}"><div class="picture" tabindex="0" role="region" '
-        'aria-label="Figure {number}: {title} ({name})"><img alt="{alt}" src="data:image/png;base64,{image}"></div>'
+        'aria-label="Figure {number}: {title} ({name})">'
+        '<img alt="{alt}" src="data:image/png;base64,{image}"></div>'
         "<figcaption><strong>Figure {number}. {title}.</strong> {caption}</figcaption></figure>"
     ).format(**entry, number=number, image=image)
 

@@ -162,7 +162,7 @@ def _change(part: list[Row], rows: list[Row]) -> list[str]:
         place = tuple(difference[c] for c in ("measure", "outcome", "contrast", "level"))
         if place in done and ok(difference):  # another method for the same number
             if known(difference["p_value"]):
-                out.append(f"The same by {difference['method']}: p {_p(difference)}.")
+                out.append(f"The same difference by {difference['method']}: p {_p(difference)}.")
             continue
         done.add(place)
         label = wording.words(difference["outcome"])
@@ -183,7 +183,7 @@ def _change(part: list[Row], rows: list[Row]) -> list[str]:
             if mean is not None and ok(mean):
                 hours = ""
                 if difference["outcome"].startswith("mme"):
-                    hours = f", {hours_words(rows, side, difference['level'])}"
+                    hours = f", {_hours_of(part, rows, side, difference['level'])}"
                 parts.append(f"{wording.number(mean['estimate'])} ({wording.window(side)}{hours})")
         start = f"{label}: the mean was {' and then '.join(parts)}" if parts else f"{label}"
         p = f", p {_p(difference)}" if known(difference["p_value"]) else ""
@@ -199,6 +199,18 @@ def _change(part: list[Row], rows: list[Row]) -> list[str]:
                 f"As a ratio of means: {wording.number(ratio['estimate'])}{_interval(ratio)}."
             )
     return out
+
+
+def _hours_of(part: list[Row], rows: list[Row], window: str, level: str) -> str:
+    """Return the hours of the patients compared, else of everybody described, and which."""
+    own = where(part, outcome="hours_observed", measure="mean", window=window)
+    if own:
+        return hours_words(own, window, level)
+    row = first(rows, outcome="hours_observed", measure="mean", window=window)
+    words = hours_words(rows, window, level)
+    if row is None or not ok(row) or row["n_patients"] == 1 or not known(row["n_patients"]):
+        return words
+    return f"{words} in all {wording.plural(row['n_patients'], 'patient')}"
 
 
 def _p(row: Row) -> str:
@@ -300,66 +312,3 @@ def _ratios(part: list[Row]) -> list[str]:
             f"{_who(row)}{events}{p}."
         )
     return out
-
-
-def sure(rows: list[Row], study: Study) -> list[str]:
-    """Return how sure the findings are: numbers of people, intervals, how the rung was chosen."""
-    out = []
-    unit = wording.unit_word(study)
-    attrition = where(rows, analysis="attrition", level="remaining")
-    last = attrition[-1] if attrition else None
-    if last is not None:
-        n = wording.count(last["estimate"]) if ok(last) else wording.missing(last)
-        words = unit.removesuffix("s") if ok(last) and last["estimate"] == 1 else unit
-        out.append(f"The results rest on {n} {words} after all steps.")
-        if ok(last) and last["estimate"] == 1 and unit == "patients":
-            out.append(
-                "One patient: this is a description. It has no interval and no p value, and it "
-                "cannot tell what would have happened otherwise."
-            )
-    methods = [
-        m
-        for m in distinct(
-            [
-                r
-                for r in rows
-                if r["kind"] in ("before_after", "trajectory", "hazard", "cumulative_incidence")
-            ],
-            "method",
-        )
-        if m
-    ]
-    if methods:
-        out.append(f"Methods used: {'; '.join(methods)}.")
-    if any(known(r["ci_low"]) for r in rows):
-        out.append(
-            "Intervals say how far chance alone could move a number. They do not cover "
-            "confounding, selection, wrong records or hours that nobody observed."
-        )
-    if any(r["kind"] == "before_after" and ok(r) for r in rows):
-        out.append(
-            "Before and after are compared in the same patients. Values picked while high tend "
-            "to fall by themselves (regression to the mean), so a fall is not proof of benefit."
-        )
-    scenarios = len(study.scenarios)
-    if scenarios:
-        word = "scenario" if scenarios == 1 else "scenarios"
-        out.append(f"The change under {scenarios} other {word} of the definitions is in Table T6.")
-    return out
-
-
-def refused(rows: list[Row]) -> list[tuple[str, str, str]]:
-    """Return (what, word, reason) of every row without a number that is not a small number."""
-    out = []
-    for row in rows:
-        if row["status"] in ("refused", "not_estimable"):
-            what = f"{wording.label(row['analysis'])}: {wording.words(row['outcome'])}"
-            parts = [
-                wording.contrast(row["contrast"]),
-                wording.window(row["window"]) if row["window"] else "",
-                "" if row["level"] in EVERYONE else wording.arm(row["level"]),
-            ]
-            parts = [part for part in parts if part]
-            what += f" ({', '.join(parts)})" if parts else ""
-            out.append((what, wording.missing(row), row["note"]))
-    return list(dict.fromkeys(out))

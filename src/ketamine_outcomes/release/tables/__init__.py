@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["TableEntry", "write"]
 
 
-def write(estimates: pd.DataFrame, study: Study, cohort: str, folder: Path) -> list[TableEntry]:
+def write(
+    estimates: pd.DataFrame, study: Study, cohort: str, folder: Path, unsuppressed: bool = False
+) -> list[TableEntry]:
     """Write every table that has rows into `folder`, and `tables.json` about them.
 
     Parameters
@@ -32,7 +34,11 @@ def write(estimates: pd.DataFrame, study: Study, cohort: str, folder: Path) -> l
     folder
         Where the files go: NAME.csv (the estimates behind the table, 9 digits), NAME.html (a
         fragment), NAME.docx, NAME.tex.
+    unsuppressed
+        Whether the rows did not pass `disclosure.apply` (private page): captions then say so.
     """
+    if unsuppressed:
+        study = wording.unsuppressed(study)
     rows = records(estimates, study)
     scenarios = {
         str(name): records(estimates, study, str(name))

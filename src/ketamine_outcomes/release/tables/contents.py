@@ -58,7 +58,9 @@ def _describe(found: list[Row], study: Study, name: str, title: str, what: str) 
         part = where(described, outcome=covariate)
         numeric = where(part, measure=("mean", "median"))
         unit_text = next((r["unit"] for r in numeric if r["unit"]), "")
-        head = wording.label(covariate.removesuffix(f"_{unit_text}"))
+        head = wording.label(
+            covariate if covariate in wording.OUTCOMES else covariate.removesuffix(f"_{unit_text}")
+        )
         table.heading(f"{head}, {unit_text}" if unit_text else head)
         gaps = [
             table.cell(first(differences, outcome=covariate, contrast=c), layout.estimate)
@@ -126,7 +128,8 @@ def pain(rows: list[Row], study: Study) -> Table | None:
         part = where(described, outcome=outcome)
         for window in by_start(distinct(part, "window")):
             here = where(part, window=window)
-            table.heading(f"{wording.label(outcome)}: {wording.window(window) or 'all windows together'}")
+            when = wording.window(window) or "all windows together"
+            table.heading(f"{wording.label(outcome)}: {when}")
             _numbers(table, here, arms)
             for term, words in (
                 ("with_value", "Patients with a value"),

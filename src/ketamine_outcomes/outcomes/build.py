@@ -1,20 +1,15 @@
-"""From extract and exposure to estimates: what the steps and the scenarios share."""
+"""All outcome tables of a study, and its ledger."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
-from ketamine_outcomes.analyses.common import Data
-from ketamine_outcomes.analyses.opioid import study_windows
-from ketamine_outcomes.analyses.pain import pain_windows
-from ketamine_outcomes.cohort import covariates, index
-from ketamine_outcomes.cohort.attrition import Attrition
-from ketamine_outcomes.cohort.windows import label
+from ketamine_outcomes.cohort.windows import label, pain_windows, study_windows
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure.factors import FactorTable
-from ketamine_outcomes.exposure.rows import Assumptions
+from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.outcomes import opioid, pain, safety, sites
 from ketamine_outcomes.study import (
     AdverseEventOutcome,
@@ -23,54 +18,9 @@ from ketamine_outcomes.study import (
     PainOutcome,
     ReliefOutcome,
     ResponderOutcome,
-    SimulatedCohort,
     SiteOutcome,
-    SourceCohort,
     Study,
 )
-
-if TYPE_CHECKING:
-    from ketamine_outcomes.extract.tables import Extract
-
-
-def assumptions(cohort: SourceCohort | SimulatedCohort) -> Assumptions:
-    """Return what a cohort lets the exposure engine assume."""
-    return Assumptions(
-        parenteral_route=cohort.assume_route.get("parenteral"),
-        unknown_is_opioid=getattr(cohort, "doses_hold", "all_drugs") == "opioids",
-        feed_priority=cohort.feed_priority,
-        stays_complete=getattr(cohort, "stays_complete", True),
-    )
-
-
-def build_units(
-    study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return the units with their covariates, and the attrition table.
-
-    Raises
-    ------
-    UserError
-        No unit is left.
-    """
-    attrition = Attrition()
-    units = index.find(extract, dose_rows, pieces, study.index, attrition)
-    units = covariates.apply_eligibility(
-        extract, units, study.eligibility, study.windows, attrition
-    )
-    if units.empty:
-        steps = [row for row in attrition.rows if not row["remark"]]
-        emptied = next(row for row in steps if row["units"] == 0)
-        before = steps[max(0, steps.index(emptied) - 1)]["units"]
-        raise UserError(
-            f"the cohort is empty: the step {emptied['step']!r} ({emptied['rule']}) left 0 of "
-            f"{before}",
-            do="widen `index` or `eligibility`, or give a cohort that has such patients",
-        )
-    return (
-        covariates.add_covariates(extract, units, study.covariates, study.windows),
-        attrition.table(),
-    )
 
 
 def build_outcomes(
@@ -88,7 +38,7 @@ def build_outcomes(
     for name, outcome in study.outcomes.items():
         _require(extract, name, outcome)
         if isinstance(outcome, MMEOutcome):
-            windows = study_windows(study)
+            windows = study_windows(study.windows)
             masses = opioid.window_masses(units, pieces, windows)
             converted = opioid.convert(masses, FactorTable(study.exposure.factors))
             found[name] = opioid.window_mme(units, extract, converted, windows)
@@ -96,13 +46,13 @@ def build_outcomes(
         elif isinstance(outcome, PainOutcome):
             scores = pain.scores_from_index(units, extract, outcome.scale)
             found[name] = pain.window_pain(
-                units, scores, pain_windows(study), outcome.summary, needed
+                units, scores, pain_windows(study.windows), outcome.summary, needed
             )
             found[f"{name}.scores"] = scores
         elif isinstance(outcome, ResponderOutcome):
             scores = pain.scores_from_index(units, extract, outcome.scale)
             values = pain.window_pain(
-                units, scores, pain_windows(study), _summary(study, outcome.scale), needed
+                units, scores, pain_windows(study.windows), _summary(study, outcome.scale), needed
             )
             found[name] = pain.response(values, label(baseline), outcome)
         elif isinstance(outcome, ReliefOutcome):
@@ -147,21 +97,12 @@ def _require(extract: Extract, name: str, outcome: object) -> None:
         )
 
 
-def ledger_counts(ledger: pd.DataFrame) -> pd.DataFrame:
-    """Return the number of dose rows by class and reason."""
-    counted = ledger.groupby(["class", "reason"], sort=True).size().reset_index(name="rows")
-    return counted.rename(columns={"class": "row_class"})
-
-
 def finish_ledger(study: Study, dose_rows: pd.DataFrame, pieces: pd.DataFrame) -> pd.DataFrame:
     """Return the ledger with the factors of the study's sets."""
     return opioid.finish_ledger(dose_rows, pieces, FactorTable(study.exposure.factors))
 
 
-def assemble(study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame) -> Data:
-    """Return all that the analyses read, made afresh: what a scenario needs."""
-    units, attrition = build_units(study, extract, dose_rows, pieces)
-    ledger = finish_ledger(study, dose_rows, pieces)
-    return Data(
-        units, attrition, ledger_counts(ledger), build_outcomes(study, extract, units, pieces)
-    )
+def ledger_counts(ledger: pd.DataFrame) -> pd.DataFrame:
+    """Return the number of dose rows by class and reason."""
+    counted = ledger.groupby(["class", "reason"], sort=True).size().reset_index(name="rows")
+    return counted.rename(columns={"class": "row_class"})
