@@ -42,16 +42,23 @@ def arms(units: pd.DataFrame, by: str | None) -> Iterator[tuple[str, pd.Series]]
             yield word, units.loc[units[by].astype(str) == word, "unit_id"]
 
 
-def describe(rows: Rows, values: pd.Series, unit: str, **cells: object) -> None:
+def describe(
+    rows: Rows,
+    values: pd.Series,
+    unit: str,
+    unknown: str = "unknown: nothing was observed",
+    **cells: object,
+) -> None:
     """Add mean, sd, median and quartiles of one value per unit.
 
-    One value is reported as a mean with n 1 and nothing else; none at all as not estimable.
+    One value is reported as a mean with n 1 and nothing else; none at all as not estimable,
+    with the reason `unknown`.
     """
     known = values.dropna().astype(float)
     n = len(known)
     common = {"unit": unit, "n_patients": n, **cells}
     if n == 0:
-        rows.unknown("mean", "unknown: nothing was observed", **{**common, "n_patients": None})
+        rows.unknown("mean", unknown, **{**common, "n_patients": None})
         return
     rows.add("mean", float(known.mean()), **common)
     if n < 2:

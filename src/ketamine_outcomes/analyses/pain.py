@@ -34,7 +34,14 @@ def description(
         for window in pain_windows(study.windows):
             here = mine[mine["window"] == label(window)]
             cells = {"window": label(window), "level": arm}
-            describe(rows, here["value"], UNIT, method=outcome.summary.replace("_", " "), **cells)
+            describe(
+                rows,
+                here["value"],
+                UNIT,
+                unknown=_why_unknown(study, here),
+                method=outcome.summary.replace("_", " "),
+                **cells,
+            )
             n = len(here)
             for term, hit in (
                 ("with_value", here["state"].eq("value")),
@@ -47,6 +54,15 @@ def description(
                      n_patients=n, n_observations=int(here["n_scores"].sum()), **cells)  # fmt: skip
     _with_both(rows, study, data, table)
     return rows
+
+
+def _why_unknown(study: Study, here: pd.DataFrame) -> str:
+    """Say why no unit has a value in a window."""
+    scores = int(here["n_scores"].sum())
+    if scores == 0:
+        return "unknown: no score was charted"
+    needed = study.windows.min_scores
+    return f"unknown: {scores} charted, a window value needs {needed}"
 
 
 def _with_both(rows: Rows, study: Study, data: Data, table: pd.DataFrame) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, describe
@@ -78,7 +80,7 @@ def index_courses(data: Data, by: str | None) -> Rows:
     return rows
 
 
-def _sizes(table: pd.DataFrame) -> dict[str, int]:
+def _sizes(table: pd.DataFrame) -> dict[str, Any]:
     """Return how many patients and units a row rests on."""
     return {"n_patients": int(table["patient_id"].nunique()), "n_observations": len(table)}
 

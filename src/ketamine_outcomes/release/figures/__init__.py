@@ -61,6 +61,8 @@ def draw(
     simulated = wording.is_simulated(study, cohort)
     shown = private if patient_level else {}
     entries: list[FigureEntry] = []
+    # The private page needs pictures only; what is published comes in every format.
+    kinds = ("png",) if unsuppressed else ("png", "svg", "pdf")
     with style.house_style():
         drawn = [
             flow.draw(rows, study, simulated),
@@ -73,7 +75,7 @@ def draw(
             if item is None:
                 continue
             figure, source, entry = item
-            style.save(figure, source, entry, folder)
+            style.save(figure, source, entry, folder, kinds)
             entries.append(entry)
     style.write_index(entries, folder)
     return entries

@@ -122,16 +122,18 @@ def stamp(figure: Figure, title: str, simulated: bool) -> None:
         )
 
 
-def save(figure: Figure, source: pd.DataFrame, entry: FigureEntry, folder: Path) -> None:
-    """Write NAME.png, .svg, .pdf and .csv; the same drawing gives the same bytes."""
+def save(
+    figure: Figure, source: pd.DataFrame, entry: FigureEntry, folder: Path, kinds: Sequence[str]
+) -> None:
+    """Write NAME.csv and NAME in each of `kinds`; the same drawing gives the same bytes."""
     metadata: dict[str, dict[str, Any]] = {
         "png": {"Software": None},
         "svg": {"Date": None, "Creator": None, "Title": entry.title},
         "pdf": {"CreationDate": None, "ModDate": None, "Title": entry.title},
     }
-    for kind, facts in metadata.items():
+    for kind in kinds:
         out = io.BytesIO()
-        figure.savefig(out, format=kind, dpi=DPI, metadata=facts, facecolor="white")
+        figure.savefig(out, format=kind, dpi=DPI, metadata=metadata[kind], facecolor="white")
         files.write_bytes(folder / f"{entry.name}.{kind}", out.getvalue())
     files.write_text(folder / f"{entry.name}.csv", estimates.to_csv(source))
 

@@ -130,7 +130,8 @@ def _pain_windows(rows: list[Row]) -> list[str]:
         if ok(row):
             value = f"mean {wording.number(row['estimate'])}{_interval(row)}{_who(row)}"
         else:
-            value = f"{wording.missing(row)} \N{EM DASH} {row['note']}"
+            word = wording.missing(row)
+            value = f"{word} ({row['note'].removeprefix(f'{word}: ')})"
         out.append(f"{label} in {when} the start: {value}.")
     return out
 
