@@ -356,7 +356,7 @@ def _check_keys(c: _Cleaner, name: str) -> None:
     if not alike.any():
         return
     if name in KEYED:
-        c.report("error", "key_collides", name, alike, "{n} share their " + key[0] + " with another",
+        c.report("error", "key_collides", name, alike, f"{{n}} with a {key[0]} that stands twice",
                  key[0], f"each {key[0]} may stand once")
         return
     again = alike & alike.index.isin(table.index[alike][table[alike].duplicated()])

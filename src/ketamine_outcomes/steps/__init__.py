@@ -55,6 +55,8 @@ class Job:
         `private` or `release` for steps that write both pages.
     hashes
         Definition hashes by scenario.
+    extra_columns
+        Columns beyond the contract that the study reads, by table (step extract).
     """
 
     study: Study
@@ -63,6 +65,7 @@ class Job:
     cohort: SourceCohort | SimulatedCohort | None = None
     room: str = "private"
     hashes: dict[str, str] | None = None
+    extra_columns: dict[str, list[str]] | None = None
 
     @property
     def private(self) -> Path:
@@ -89,6 +92,10 @@ def settings(
             content["cohort"] = dump["cohorts"][cohort]
         else:
             content["sections"][section] = dump[section]
+    if step == "extract":
+        from ketamine_outcomes.extract.intake import declared_columns
+
+        content["extra_columns"] = declared_columns(study)
     if step in ("analyses", "scenarios", "page", "manifest"):
         content["hashes"] = hashes
     return files.canonical_json(content)
@@ -114,6 +121,7 @@ def job(content: str, folder: Path) -> Job:
         cohort=cohort,
         room=raw["room"],
         hashes=raw.get("hashes"),
+        extra_columns=raw.get("extra_columns"),
     )
 
 

@@ -8,18 +8,25 @@ contract is an error. DuckDB does the work on whole columns, out of core where i
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+import gzip
+import re
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
 from ketamine_outcomes.errors import did_you_mean
-from ketamine_outcomes.extract.checks import Fault, printable
-from ketamine_outcomes.extract.identifiers import guard
-from ketamine_outcomes.extract.tables import TABLES, Extract
+from ketamine_outcomes.extract.checks import Fault, at_rows, counted, printable
+from ketamine_outcomes.extract.identifiers import guard, is_denied
+from ketamine_outcomes.extract.tables import TABLES, Extract, conform
 
 if TYPE_CHECKING:
     import duckdb
+    import pandas as pd
 
 SUFFIXES = (".csv", ".csv.gz", ".parquet")
 #: What hour 0 of relative times is called; no date of a patient.
@@ -27,7 +34,7 @@ ORIGIN = "TIMESTAMP '2000-01-01 00:00:00'"
 _HOURS = {"relative_hours": 1, "relative_days": 24}
 _MAX_HOURS = 10_000_000  # a thousand years: beyond it a number is no time
 
-_BLANKS = "' \\t\\r\\n' || chr(9) || chr(10) || chr(13) || chr(160) || chr(65279)"
+_BLANKS = " || ".join(f"chr({code})" for code in (32, 9, 10, 13, 160, 65279))
 _NUMBER = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _CLOCK = _DATE + r"[Tt ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?"
@@ -263,9 +270,11 @@ def _open_csv(path: Path) -> tuple[list[str], list[str], str]:
 
 @contextmanager
 def _text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
-    opened = gzip.open(path, "rb") if path.name.lower().endswith(".gz") else path.open("rb")
-    with opened, TextIOWrapper(opened, "utf-8-sig", errors, newline="") as stream:  # type: ignore[type-var]
-        yield stream
+    with path.open("rb") as stored:
+        packed = path.name.lower().endswith(".gz")
+        plain = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if packed else stored
+        with TextIOWrapper(plain, "utf-8-sig", errors, newline="") as stream:
+            yield stream
 
 
 def _open_parquet(reader: _Reader, path: Path) -> tuple[list[str], list[str], str]:
