@@ -14,7 +14,6 @@ HERE = "results/{study}/{cohort}"
 wildcard_constraints:
     study="[a-z0-9_-]+",
     cohort="[a-z0-9_-]+",
-    room="private|release",
 
 
 localrules:

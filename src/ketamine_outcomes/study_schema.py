@@ -69,6 +69,15 @@ EXAMPLES: dict[str, str] = {
     "at": "stay_start",
     "assume_observed": "first_to_last_record",
 }
+#: What a section can look like when a rule about the whole of it is broken.
+RULES: dict[str, str] = {
+    "Index": "drug: ketamine",
+    "Windows": "baseline: [-24, 0] and follow_up: [[0, 24], [24, 48]]",
+    "Eligibility": "{from: patients.age_years, at_least: 18}",
+    "ResponderOutcome": "fall_at_least: 0.3",
+    "SiteEvent": "grade_at_least: 2",
+    "Disclosure": "policy: custom and threshold: 10",
+}
 
 
 @dataclass(frozen=True)
@@ -144,7 +153,7 @@ def words(schema: Any) -> list[str]:
 
 def is_window(schema: Any) -> bool:
     """Whether a type is a pair of numbers [from, to)."""
-    return strip(schema) == tuple[float, float]
+    return bool(strip(schema) == tuple[float, float])
 
 
 def item(schema: Any) -> Any:
@@ -180,7 +189,7 @@ def flow(value: Any) -> str:
     """Return a value as it would stand on one line of a study file."""
     if isinstance(value, bool) or value is None:
         return json.dumps(value)
-    if isinstance(value, float):
+    if isinstance(value, int | float):
         return f"{value:g}"
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(flow, value)) + "]"
@@ -217,6 +226,7 @@ def section_of(key: str, beside: str) -> str:
     if key in Study.model_fields:
         return "the top level"
     for name, field in Study.model_fields.items():
-        if name != beside and len(sections(field.annotation)) == 1 and key in keys(field.annotation):
+        found = sections(field.annotation)
+        if name != beside and len(found) == 1 and key in fields(found[0]):
             return name
     return ""

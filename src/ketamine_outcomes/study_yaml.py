@@ -114,7 +114,8 @@ def parse(text: str) -> tuple[Node, list[Fault]]:
     try:
         root = YAML(typ="safe", pure=True).compose(text)
     except ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
+        sign = error.character if isinstance(error.character, str) else chr(error.character)
+        line = text.count("\n", 0, text.find(sign)) + 1
         what = "an invisible control character stands here"
         raise NotYAML(Fault(line, what, "type the line again", "yaml")) from None
     except MarkedYAMLError as error:
@@ -143,13 +144,14 @@ class _Builder:
             raise NotYAML(Fault(key_line, "this is nested too deeply for a study", rule="yaml"))
         kind = node.tag.removeprefix(_PLAIN)
         if node.tag.startswith("!") or kind.startswith("python"):
-            what = f"{where}: `{node.tag}` has no place in a study"
-            self.faults.append(
-                Fault(line, what, "leave it out, or put the text in quotes", "yaml")
-            )
+            written = node.tag.replace(_PLAIN, "!!")
+            what = f"{where}: `{written}` has no place in a study"
+            self.faults.append(Fault(line, what, "leave it out, or put the text in quotes", "yaml"))
         result = Node(None, line, key_line, where=where)
         if isinstance(node.value, str):
             result.value, result.text = _scalar(kind, node.value), node.value
+            if result.value is None and not node.value:
+                result.line = key_line  # nothing is written: YAML puts it on the next line
         elif node.value and isinstance(node.value[0], tuple):
             result.value = self._mapping(node, where, depth)
         elif kind == "map":
@@ -202,9 +204,15 @@ def _scalar(kind: str, text: str) -> Any:
 #: is the one to name.
 _PROBLEMS = (
     (
-        "mapping values are not allowed",
-        "a colon stands where no key can stand",
-        "put text that holds `: ` in quotes, or look for a missing colon just above",
+        "unknown escape character",
+        "a backslash stands inside double quotation marks",
+        "use single quotation marks, or / in a path",
+        False,
+    ),
+    (
+        "sequence entries are not allowed",
+        "a list cannot begin here",
+        "begin it on the next line, or write [a, b]",
         False,
     ),
     (
@@ -218,12 +226,6 @@ _PROBLEMS = (
         "a quotation mark is opened here and never closed",
         "close it, or take it out",
         True,
-    ),
-    (
-        "unknown escape character",
-        "a backslash stands inside double quotation marks",
-        "use single quotation marks, or / in a path",
-        False,
     ),
     (
         "flow ",
@@ -266,6 +268,17 @@ def _not_yaml(error: Any, lines: list[str]) -> Fault:
         if 0 <= near < len(lines) and re.match(r" *\t", lines[near]):
             what = "this line is indented with a tab"
             return Fault(near + 1, what, "indent with spaces, two for each level", "yaml")
+    before = lines[line][: problem.column] if problem and line < len(lines) else ""
+    if "mapping values are not allowed" in said:
+        what = "this line is not indented like the lines around it, or the one above lacks `: `"
+        do = "keys of one level begin in the same column, each with a colon and a space"
+        if re.search(r":\s", before):
+            what, do = "the text holds a colon", "put the text in quotation marks"
+        return Fault(line + 1, what, do, "yaml")
+    if "block" in said and re.search(r":\s+'.*'", before):
+        what = "the text ends at its second apostrophe"
+        do = 'put text that holds an apostrophe in double quotation marks: "it\'s"'
+        return Fault(line + 1, what, do, "yaml")
     for words, what, do, begins in _PROBLEMS:
         if words in said:
             mark = error.context_mark if begins and error.context_mark else problem

@@ -71,7 +71,6 @@ class Plan:
                 study,
                 wildcards.cohort,
                 step,
-                room=getattr(wildcards, "room", "private"),
                 hashes=self._hashes[study.name],
             )
 

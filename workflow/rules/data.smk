@@ -4,13 +4,13 @@
 rule simulate:
     output:
         truth=f"{HERE}/private/source/truth.json",
-    params:
-        settings=PLAN.settings("simulate"),
-        code=PLAN.code("simulate"),
     log:
         f"{HERE}/private/logs/simulate.log",
     benchmark:
         f"{HERE}/private/benchmarks/simulate.tsv"
+    params:
+        settings=PLAN.settings("simulate"),
+        code=PLAN.code("simulate"),
     shell:
         "{STEP} simulate results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -21,13 +21,13 @@ rule extract:
     output:
         tables=directory(f"{HERE}/private/extract"),
         intake=f"{HERE}/private/intake.json",
-    params:
-        settings=PLAN.settings("extract"),
-        code=PLAN.code("extract"),
     log:
         f"{HERE}/private/logs/extract.log",
     benchmark:
         f"{HERE}/private/benchmarks/extract.tsv"
+    params:
+        settings=PLAN.settings("extract"),
+        code=PLAN.code("extract"),
     shell:
         "{STEP} extract results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -39,13 +39,13 @@ rule exposure:
         rows=f"{HERE}/private/dose_rows.parquet",
         intervals=f"{HERE}/private/intervals.parquet",
         unmapped=f"{HERE}/private/unmapped.csv",
-    params:
-        settings=PLAN.settings("exposure"),
-        code=PLAN.code("exposure"),
     log:
         f"{HERE}/private/logs/exposure.log",
     benchmark:
         f"{HERE}/private/benchmarks/exposure.tsv"
+    params:
+        settings=PLAN.settings("exposure"),
+        code=PLAN.code("exposure"),
     shell:
         "{STEP} exposure results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -57,13 +57,13 @@ rule cohort:
     output:
         units=f"{HERE}/private/units.parquet",
         attrition=f"{HERE}/private/attrition.parquet",
-    params:
-        settings=PLAN.settings("cohort"),
-        code=PLAN.code("cohort"),
     log:
         f"{HERE}/private/logs/cohort.log",
     benchmark:
         f"{HERE}/private/benchmarks/cohort.tsv"
+    params:
+        settings=PLAN.settings("cohort"),
+        code=PLAN.code("cohort"),
     shell:
         "{STEP} cohort results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -76,12 +76,12 @@ rule outcomes:
     output:
         tables=directory(f"{HERE}/private/outcomes"),
         ledger=f"{HERE}/private/ledger.csv",
-    params:
-        settings=PLAN.settings("outcomes"),
-        code=PLAN.code("outcomes"),
     log:
         f"{HERE}/private/logs/outcomes.log",
     benchmark:
         f"{HERE}/private/benchmarks/outcomes.tsv"
+    params:
+        settings=PLAN.settings("outcomes"),
+        code=PLAN.code("outcomes"),
     shell:
         "{STEP} outcomes results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"

@@ -1,4 +1,5 @@
-# estimates -> release. `room` is private (unsuppressed) or release (what may leave).
+# estimates -> release. figures, tables and page are made twice: for private/ (unsuppressed)
+# and for release/ (what may leave), in one job, because their imports cost more than they do.
 
 
 rule release:
@@ -8,13 +9,13 @@ rule release:
     output:
         private=f"{HERE}/private/estimates.parquet",
         release=f"{HERE}/release/estimates.csv",
-    params:
-        settings=PLAN.settings("release"),
-        code=PLAN.code("release"),
     log:
         f"{HERE}/private/logs/release.log",
     benchmark:
         f"{HERE}/private/benchmarks/release.tsv"
+    params:
+        settings=PLAN.settings("release"),
+        code=PLAN.code("release"),
     shell:
         "{STEP} release results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -24,14 +25,15 @@ rule figures:
         rules.release.output,
         rules.outcomes.output,
     output:
-        f"{HERE}/{{room}}/figures/figures.json",
+        private=f"{HERE}/private/figures/figures.json",
+        release=f"{HERE}/release/figures/figures.json",
+    log:
+        f"{HERE}/private/logs/figures.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/figures.tsv"
     params:
         settings=PLAN.settings("figures"),
         code=PLAN.code("figures"),
-    log:
-        f"{HERE}/private/logs/figures_{{room}}.log",
-    benchmark:
-        f"{HERE}/private/benchmarks/figures_{{room}}.tsv"
     shell:
         "{STEP} figures results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -40,14 +42,15 @@ rule tables:
     input:
         rules.release.output,
     output:
-        f"{HERE}/{{room}}/tables/tables.json",
+        private=f"{HERE}/private/tables/tables.json",
+        release=f"{HERE}/release/tables/tables.json",
+    log:
+        f"{HERE}/private/logs/tables.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/tables.tsv"
     params:
         settings=PLAN.settings("tables"),
         code=PLAN.code("tables"),
-    log:
-        f"{HERE}/private/logs/tables_{{room}}.log",
-    benchmark:
-        f"{HERE}/private/benchmarks/tables_{{room}}.tsv"
     shell:
         "{STEP} tables results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -59,14 +62,15 @@ rule page:
         rules.tables.output,
         f"{HERE}/private/intake.json",
     output:
-        f"{HERE}/{{room}}/report.html",
+        private=f"{HERE}/private/report.html",
+        release=f"{HERE}/release/report.html",
+    log:
+        f"{HERE}/private/logs/page.log",
+    benchmark:
+        f"{HERE}/private/benchmarks/page.tsv"
     params:
         settings=PLAN.settings("page"),
         code=PLAN.code("page"),
-    log:
-        f"{HERE}/private/logs/page_{{room}}.log",
-    benchmark:
-        f"{HERE}/private/benchmarks/page_{{room}}.tsv"
     shell:
         "{STEP} page results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
@@ -74,19 +78,17 @@ rule page:
 rule manifest:
     input:
         rules.release.output,
-        f"{HERE}/release/figures/figures.json",
-        f"{HERE}/release/tables/tables.json",
-        f"{HERE}/release/report.html",
+        rules.page.output,
         f"{HERE}/private/intake.json",
         PLAN.source,
     output:
         f"{HERE}/release/manifest.json",
-    params:
-        settings=PLAN.settings("manifest"),
-        code=PLAN.code("manifest"),
     log:
         f"{HERE}/private/logs/manifest.log",
     benchmark:
         f"{HERE}/private/benchmarks/manifest.tsv"
+    params:
+        settings=PLAN.settings("manifest"),
+        code=PLAN.code("manifest"),
     shell:
         "{STEP} manifest results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"

@@ -18,6 +18,13 @@ from ketamine_outcomes.exposure import factors, rows, timeline
 from ketamine_outcomes.exposure.rows import Assumptions
 from ketamine_outcomes.extract.tables import Extract
 
+#: What `_row` reads of a described row.
+ROW_COLUMNS = (
+    "patient_id", "dose_id", "order_id", "infusion_id", "start", "end", "amount", "amount_unit",
+    "amount_basis", "rate", "rate_unit", "site", "status", "procedural", "indication", "source",
+    "drug_resolved", "drug_class", "route_resolved", "route_assumed", "form", "amount_mg",
+    "rate_mg_per_h", "rate_mcg_per_h", "rate_mg_per_kg_h", "has_amount", "fault",
+)  # fmt: skip
 NEURAXIAL = frozenset(("epidural", "intrathecal"))
 INTERVAL_COLUMNS = (
     "dose_id", "patient_id", "drug", "drug_class", "route", "form", "form_class", "kind",
@@ -69,21 +76,27 @@ def classify(extract: Extract, assume: Assumptions, index_drug: str | None = Non
     stays = _stays(extract) if assume.stays_complete else None
     deaths = intervals_of(extract.rows("patients").set_index("patient_id")["death_time"])
     pieces: list[dict[str, Any]] = []
-    for (patient, _drug), group in described[wanted].groupby(
-        ["patient_id", "drug_resolved"], sort=True
-    ):
-        members = {at: _row(record) for at, record in _records(group)}
+    members: dict[tuple[str, str], list[tuple[Any, timeline.Row]]] = {}
+    needed = described.loc[wanted, list(ROW_COLUMNS)]
+    for at, record in zip(needed.index, needed.to_dict("records"), strict=True):
+        key = (record["patient_id"], record["drug_resolved"])
+        members.setdefault(key, []).append(
+            (at, _row({str(name): cell for name, cell in record.items()}))
+        )
+    decided: dict[Any, tuple[str, str, str]] = {}
+    for (patient, _drug), group in sorted(members.items()):
         built = timeline.build(
-            list(members.values()),
-            None if stays is None else stays.get(str(patient), []),
-            deaths.get(str(patient)),
+            [row for _, row in group],
+            None if stays is None else stays.get(patient, []),
+            deaths.get(patient),
             assume.feed_priority,
         )
-        for at, member in members.items():
-            described.at[at, "class"] = member.row_class
-            described.at[at, "reason"] = member.reason
-            described.at[at, "flags"] = ";".join(sorted(member.flags))
-        pieces += [{"row": _index_of(members, piece.dose_id), **vars(piece)} for piece in built]
+        place = {row.dose_id: at for at, row in group}
+        pieces += [{"row": place[piece.dose_id], **vars(piece)} for piece in built]
+        for at, row in group:
+            decided[at] = (row.row_class, row.reason, ";".join(sorted(row.flags)))
+    if decided:
+        described.loc[list(decided), ["class", "reason", "flags"]] = list(decided.values())
     table = _interval_table(pieces, described)
     opioid = described["drug_class"].eq("opioid")
     bystander = wanted & ~opioid
@@ -113,14 +126,6 @@ def _class_bystanders(described: pd.DataFrame, wanted: pd.Series, assume: Assump
     described.loc[unknown, "reason"] = (
         "unknown_drug" if assume.unknown_is_opioid else "not_in_dictionary"
     )
-
-
-def _records(group: pd.DataFrame) -> Any:
-    return zip(group.index, group.to_dict("records"), strict=True)
-
-
-def _index_of(members: dict[Any, timeline.Row], dose_id: str) -> Any:
-    return next(at for at, row in members.items() if row.dose_id == dose_id)
 
 
 def _row(record: dict[str, Any]) -> timeline.Row:

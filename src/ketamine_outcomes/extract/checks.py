@@ -182,8 +182,13 @@ def clean(
     sizes = {name: len(table) for name, table in c.tables.items()}
     if "patients" not in c.tables:
         c.faults.append(
-            Fault("error", "no_patients", "patients", message="there is no table of patients",
-                  hint="add patients.csv: one row per patient, at least patient_id")
+            Fault(
+                "error",
+                "no_patients",
+                "patients",
+                message="there is no table of patients",
+                hint="add patients.csv: one row per patient, at least patient_id",
+            )
         )
     for name in c.tables:
         _make_up_ids(c, name)
@@ -234,13 +239,26 @@ class _Cleaner:
             return False
         message = message.format(n=counted(at["rows"], "row"))
         self.faults.append(
-            Fault(severity, rule, name, self.files.get(name, ""), column, **at,
-                  message=message, hint=hint)
+            Fault(
+                severity,
+                rule,
+                name,
+                self.files.get(name, ""),
+                column,
+                **at,
+                message=message,
+                hint=hint,
+            )
         )
         return True
 
     def set_aside(
-        self, rule: str, name: str, mask: pd.Series[bool], why: str, column: str = "",
+        self,
+        rule: str,
+        name: str,
+        mask: pd.Series[bool],
+        why: str,
+        column: str = "",
         hint: str = "",
     ) -> None:
         """Drop the rows and say so."""
@@ -248,8 +266,14 @@ class _Cleaner:
             self.tables[name] = self.tables[name][~mask]
 
     def replace(
-        self, rule: str, name: str, column: str, mask: pd.Series[bool], why: str,
-        value: Any = None, hint: str = "",
+        self,
+        rule: str,
+        name: str,
+        column: str,
+        mask: pd.Series[bool],
+        why: str,
+        value: Any = None,
+        hint: str = "",
     ) -> None:
         """Make the cells of a column missing, or `value`, and say so."""
         became = f"{column} taken as {value}" if value else f"{column} taken as missing"
@@ -280,16 +304,23 @@ def _check_words(c: _Cleaner, name: str) -> None:
         unknown = values.notna() & ~values.isin(column.words)
         hint, why = "allowed: " + ", ".join(column.words), "a word that is not allowed"
         if column.required:
-            c.set_aside("required_unknown_word", name, unknown, f"{why} in {column.name}",
-                        column.name, hint)
+            c.set_aside(
+                "required_unknown_word", name, unknown, f"{why} in {column.name}", column.name, hint
+            )
         elif "unknown" in column.words:
             c.replace("unknown_word", name, column.name, unknown, why, "unknown", hint)
         elif (name, column.name) in DEFAULT_WORDS:
             # Missing would be read as the default, which may be the opposite of what was meant:
             # an event that was ruled out would become present.
-            c.set_aside("unknown_word_row", name, unknown,
-                        f"{why} in {column.name}, and missing would mean "
-                        f"{DEFAULT_WORDS[name, column.name]}", column.name, hint)
+            c.set_aside(
+                "unknown_word_row",
+                name,
+                unknown,
+                f"{why} in {column.name}, and missing would mean "
+                f"{DEFAULT_WORDS[name, column.name]}",
+                column.name,
+                hint,
+            )
         else:
             c.replace("unknown_word", name, column.name, unknown, why, None, hint)
 
@@ -302,11 +333,23 @@ def _check_numbers(c: _Cleaner, name: str) -> None:
             outside = (values < low) | (values > high)
             hint = f"unit: {column.unit}" if column.unit else ""
             if column.required:
-                c.set_aside("required_out_of_range", name, outside,
-                            f"{column.name} outside the range that it can have", column.name, hint)
+                c.set_aside(
+                    "required_out_of_range",
+                    name,
+                    outside,
+                    f"{column.name} outside the range that it can have",
+                    column.name,
+                    hint,
+                )
             else:
-                c.replace("out_of_range", name, column.name, outside,
-                          "outside the range that it can have", hint=hint)
+                c.replace(
+                    "out_of_range",
+                    name,
+                    column.name,
+                    outside,
+                    "outside the range that it can have",
+                    hint=hint,
+                )
 
 
 def _limits(table: pd.DataFrame, name: str, column: Column) -> tuple[pd.Series, pd.Series]:
@@ -332,8 +375,13 @@ def _check_required(c: _Cleaner, name: str) -> None:
         table = c.tables[name]
         blank = table[column].isna()
         if (name, column) == ("pain_scores", "score"):
-            c.replace("score_not_scored", name, column, ~blank & table["state"].ne("scored"),
-                      "a score although the patient was not scored")
+            c.replace(
+                "score_not_scored",
+                name,
+                column,
+                ~blank & table["state"].ne("scored"),
+                "a score although the patient was not scored",
+            )
             blank &= table["state"].eq("scored")
         c.set_aside("required_blank", name, blank, f"{column} is blank", column)
 
@@ -344,8 +392,14 @@ def _check_end(c: _Cleaner, name: str) -> None:
         return
     reversed_ = table["end"] < table["start"]
     if name == "doses":  # the ledger gives such rows their reason: no dose is lost unseen
-        c.report("warning", "dose_end_before_start", name, reversed_,
-                 "{n} with end before start: see the ledger", "end")
+        c.report(
+            "warning",
+            "dose_end_before_start",
+            name,
+            reversed_,
+            "{n} with end before start: see the ledger",
+            "end",
+        )
     else:
         c.set_aside("end_before_start", name, reversed_, "end is before start", "end")
 
@@ -356,16 +410,27 @@ def _check_keys(c: _Cleaner, name: str) -> None:
     if not alike.any():
         return
     if name in KEYED:
-        c.report("error", "key_collides", name, alike, f"{{n}} with a {key[0]} that stands twice",
-                 key[0], f"each {key[0]} may stand once")
+        c.report(
+            "error",
+            "key_collides",
+            name,
+            alike,
+            f"{{n}} with a {key[0]} that stands twice",
+            key[0],
+            f"each {key[0]} may stand once",
+        )
         return
     again = alike & alike.index.isin(table.index[alike][table[alike].duplicated()])
     if c.report("note", "identical_rows", name, again, "{n} repeated in every cell, counted once"):
         c.tables[name] = table = table[~again]
     if not day_resolved(table):  # several rows of one day are no conflict
         conflict = table.duplicated(key, keep=False)
-        c.set_aside("conflicting_rows", name, conflict,
-                    "rows of the same " + ", ".join(key) + " that say different things")
+        c.set_aside(
+            "conflicting_rows",
+            name,
+            conflict,
+            "rows of the same " + ", ".join(key) + " that say different things",
+        )
 
 
 def day_resolved(table: pd.DataFrame) -> bool:
@@ -380,9 +445,15 @@ def _check_ids(c: _Cleaner) -> None:
     if "patients" in c.tables:
         known = c.tables["patients"]["patient_id"]
         for name, table in c.tables.items():
-            c.report("error", "unknown_patient", name, ~table["patient_id"].isin(known),
-                     "{n} of patients who are not in the table patients", "patient_id",
-                     "add the patients, or check how the ids are written")
+            c.report(
+                "error",
+                "unknown_patient",
+                name,
+                ~table["patient_id"].isin(known),
+                "{n} of patients who are not in the table patients",
+                "patient_id",
+                "add the patients, or check how the ids are written",
+            )
     if "infusion_sites" not in c.tables:
         return
     sites = c.tables["infusion_sites"].drop_duplicates("site_episode_id")
@@ -404,8 +475,9 @@ def _check_future(c: _Cleaner, today: datetime) -> None:
             if column.kind == "time":
                 future = c.tables[name][column.name] > today
                 if column.required:
-                    c.set_aside("future_time", name, future, f"{column.name} is in the future",
-                                column.name)
+                    c.set_aside(
+                        "future_time", name, future, f"{column.name} is in the future", column.name
+                    )
                 else:
                     c.replace("future_cell", name, column.name, future, "in the future")
 
@@ -436,10 +508,16 @@ def _check_origin(c: _Cleaner) -> None:
         outside = int((~inside).sum())
         if outside * 2 > len(inside):
             c.faults.append(
-                Fault("error", "time_origin", name, c.files.get(name, ""), column,
-                      message=f"no time of {outside} of {len(inside)} patients is within their "
-                      "stays: the tables seem to count from different origins",
-                      hint="give all tables the same time origin, per patient")
+                Fault(
+                    "error",
+                    "time_origin",
+                    name,
+                    c.files.get(name, ""),
+                    column,
+                    message=f"no time of {outside} of {len(inside)} patients is within their "
+                    "stays: the tables seem to count from different origins",
+                    hint="give all tables the same time origin, per patient",
+                )
             )
 
 
@@ -457,21 +535,38 @@ def _check_deaths(c: _Cleaner) -> None:
     for name, column in placed.items():
         if name in c.tables:
             table = c.tables[name]
-            c.report("warning", "after_death", name,
-                     table[column] > table["patient_id"].map(death).astype("datetime64[us]"),
-                     "{n} after the death of the patient", column)
+            c.report(
+                "warning",
+                "after_death",
+                name,
+                table[column] > table["patient_id"].map(death).astype("datetime64[us]"),
+                "{n} after the death of the patient",
+                column,
+            )
             starts = table.groupby("patient_id")[column].min().astype("datetime64[us]")
             first = starts if first.empty else pd.concat([first, starts]).groupby(level=0).min()
     whose = c.tables["patients"]["patient_id"]
     never = whose.map(first).astype("datetime64[us]") > whose.map(death).astype("datetime64[us]")
-    c.report("warning", "death_before_first_record", "patients", never,
-             "{n} with death before the first record", "death_time")
+    c.report(
+        "warning",
+        "death_before_first_record",
+        "patients",
+        never,
+        "{n} with death before the first record",
+        "death_time",
+    )
     if "stays" in c.tables:
         stays = c.tables["stays"]
         died = stays["end_reason"].eq("died") & ~stays["patient_id"].isin(death.index)
-        c.report("warning", "death_without_time", "stays", died,
-                 "{n} that ended in death although patients has no death_time", "end_reason",
-                 "death_time is believed where both are given")
+        c.report(
+            "warning",
+            "death_without_time",
+            "stays",
+            died,
+            "{n} that ended in death although patients has no death_time",
+            "end_reason",
+            "death_time is believed where both are given",
+        )
 
 
 def _check_limit(
@@ -487,11 +582,17 @@ def _check_limit(
         bad, total = lost[name] + before[name], size + before[name]
         if bad > max_bad_rows * total:
             c.faults.append(
-                Fault("error", "too_many_bad_rows", name, c.files.get(name, ""), rows=bad,
-                      message=f"{bad} of {counted(total, 'row')} ({bad / total:.1%}) cannot be "
-                      f"used; max_bad_rows allows {max_bad_rows:.1%}",
-                      hint="the warnings of this table say why; mend the source, or raise "
-                      "max_bad_rows of the cohort")
+                Fault(
+                    "error",
+                    "too_many_bad_rows",
+                    name,
+                    c.files.get(name, ""),
+                    rows=bad,
+                    message=f"{bad} of {counted(total, 'row')} ({bad / total:.1%}) cannot be "
+                    f"used; max_bad_rows allows {max_bad_rows:.1%}",
+                    hint="the warnings of this table say why; mend the source, or raise "
+                    "max_bad_rows of the cohort",
+                )
             )
 
 
@@ -517,12 +618,16 @@ def _questions(extract: Extract) -> dict[str, tuple[int, str]]:
     t = {name: extract.rows(name) for name in TABLES}
     scored = t["pain_scores"].loc[t["pain_scores"]["score"].notna(), "patient_id"]
     kidneys = t["patients"].loc[~t["patients"]["dialysis"].isin(["unknown", None]), "patient_id"]
-    has = {"doses": t["doses"]["patient_id"], "pain_scores": scored,
-           "infusion_sites": t["infusion_sites"]["patient_id"]}
+    has = {
+        "doses": t["doses"]["patient_id"],
+        "pain_scores": scored,
+        "infusion_sites": t["infusion_sites"]["patient_id"],
+    }
     dosed, hurting, lines = (int(ids.nunique()) for ids in has.values())
     absent = {
-        name: f"no table {name}: unknown" if name not in extract.tables else
-        f"the table {name} holds nothing to analyse"
+        name: f"no table {name}: unknown"
+        if name not in extract.tables
+        else f"the table {name} holds nothing to analyse"
         for name in TABLES
     }
     observed = t["stays"] if len(t["stays"]) else t["patients"]
@@ -533,13 +638,17 @@ def _questions(extract: Extract) -> dict[str, tuple[int, str]]:
         "pain": (hurting, "" if hurting else absent["pain_scores"]),
         "sites": (
             lines,
-            absent["infusion_sites"] if not lines
-            else "" if "site_events" in extract.tables else absent["site_events"],
+            absent["infusion_sites"]
+            if not lines
+            else ""
+            if "site_events" in extract.tables
+            else absent["site_events"],
         ),
         "safety": (safety, "" if safety else absent["events"]),
         "subgroups": (
             len(outcome & {*has["doses"], *kidneys}),
-            "" if outcome & {*has["doses"], *kidneys}
+            ""
+            if outcome & {*has["doses"], *kidneys}
             else "neither doses nor dialysis, or no outcome, of any patient",
         ),
     }

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 
 # What may stand beside a number without being part of it; RE2 has no look-around.
 _LEFT, _RIGHT = r"(?:^|[^0-9.\-])", r"(?:$|[^0-9\-])"
-_LABEL = (
-    r"(?:mrn|medical record|record|patient|chart|case|file|account|acct|acc|ssn|social security"
-    r"|nhs|insurance|insured|policy|medicare|medicaid|member|passport|licen[cs]e|hospital)"
+_RECORD = (
+    r"(?:mrn|medical record|ssn|social security|nhs|medicare|medicaid|account|acct|passport"
+    r"|insurance)"
 )
+# Words that begin many a pseudonym (patient-0001): a label only with `number` or the like.
+_MAYBE_RECORD = r"(?:record|patient|chart|case|file|hospital|insured|policy|member|licen[cs]e)"
+_NUMBER = r"(?:no|nr|num|number|id|identifier)"
 _STREET = (
     r"(?:street|str|st|avenue|ave|road|rd|drive|lane|ln|boulevard|blvd|court|square|terrace"
     r"|parkway|highway|hwy)"
@@ -38,16 +41,19 @@ PATTERNS: tuple[tuple[str, str, str], ...] = (
     (
         "telephone",
         "a telephone number",
-        _LEFT + r"(?:\+?0[-. ])?(?:\(0{3}\) ?|0{3}[-. ])0{3}[-. ]0{4}" + _RIGHT
-        + r"|(?:^|[^0-9])\+0{1,3}(?:[ .\-/()]{0,2}0{2,5}){2,5}" + _RIGHT
+        _LEFT
+        + r"(?:\+?0[-. ])?(?:\(0{3}\) ?|0{3}[-. ])0{3}[-. ]0{4}"
+        + _RIGHT
+        + r"|(?:^|[^0-9])\+0{1,3}(?:[ .\-/()]{0,2}0{2,5}){2,5}"
+        + _RIGHT
         + r"|\b(?:tel|telephone|phone|mobile|cell|fax|pager)\b[^0-9a-z]{0,4}[+(]?0[0 .\-/()]{5,}",
     ),
     ("social_security", "a number of the form ddd-dd-dddd", _LEFT + r"0{3}-0{2}-0{4}" + _RIGHT),
     (
         "record_number",
         "a labelled record or account number",
-        r"(?:^|[^a-z])" + _LABEL + r"[\s:#.=_\-]*(?:no|nr|num|number|id|identifier)?"
-        r"[\s:#.=_\-]*[a-z]{0,3}[\-]?0{4,}",
+        rf"(?:^|[^a-z])(?:{_RECORD}[\s:#.=_\-]*{_NUMBER}?|{_MAYBE_RECORD}[\s_\-]*(?:{_NUMBER}|[:#]))"
+        r"[\s:#.=_\-]*[a-z]{0,3}\-?0{4,}",
     ),
     ("zip_code", "a ZIP+4 code", _LEFT + r"0{5}-0{4}" + _RIGHT),
     (
@@ -140,7 +146,10 @@ def guard(
         called = shown or f"column {number}"
 
         def fault(
-            rule: str, what: str, rows: list[int], severity: Severity = "error",
+            rule: str,
+            what: str,
+            rows: list[int],
+            severity: Severity = "error",
             hint: str = "leave it out or replace it; a waiver of the cohort lets a column pass",
             shown: str = shown,
         ) -> Fault:
@@ -152,9 +161,7 @@ def guard(
             faults.append(fault("waived", what, [], "note", ""))
             continue
         if column not in TABLES[name].names and is_denied(column):
-            faults.append(
-                fault("identifier_column", f"{called} is named for an identifier", [])
-            )
+            faults.append(fault("identifier_column", f"{called} is named for an identifier", []))
         cell = f'CAST("{column.replace(chr(34), chr(34) * 2)}" AS VARCHAR)'
         shape = f"translate(lower({cell}), '123456789', '000000000')"
         shapes = f"SELECT DISTINCT {shape} AS shape FROM {relation} WHERE {cell} IS NOT NULL"
@@ -170,7 +177,7 @@ def guard(
                     [pattern],
                 ).fetchall()
                 rows_found = [int(row) for (row,) in rows]
-                said = f"{counted(len(rows_found), 'cell')} of {called} look like {what}"
+                said = f"{counted(len(rows_found), 'cell')} of {called} with {what}"
                 faults.append(fault(f"identifier_{rule}", said, rows_found))
         if (name, column) == ("patients", "age_years"):
             rows = connection.execute(
@@ -178,7 +185,7 @@ def guard(
                 "ORDER BY data_row"
             ).fetchall()
             if rows:
-                said = f"{counted(len(rows), 'cell')} of {called} are above 90"
+                said = f"{counted(len(rows), 'cell')} of {called} above 90"
                 hint = "write 90 for every age of 90 and over"
                 faults.append(fault("identifier_age", said, [int(r) for (r,) in rows], hint=hint))
         if kind in ("text", "word") and column not in LONG_TEXT:
@@ -252,7 +259,12 @@ def check_identifiers(
             )
             connection.register("guarded", numbered)
             faults += guard(
-                connection, "guarded", name, columns, times=times, waivers=waivers,
+                connection,
+                "guarded",
+                name,
+                columns,
+                times=times,
+                waivers=waivers,
                 file=(files or {}).get(name, ""),
             )
             connection.unregister("guarded")

@@ -51,8 +51,6 @@ class Job:
         The cohort section, when the step receives it.
     folder
         results/<study>/<cohort>.
-    room
-        `private` or `release` for steps that write both pages.
     hashes
         Definition hashes by scenario.
     extra_columns
@@ -63,7 +61,6 @@ class Job:
     cohort_name: str
     folder: Path
     cohort: SourceCohort | SimulatedCohort | None = None
-    room: str = "private"
     hashes: dict[str, str] | None = None
     extra_columns: dict[str, list[str]] | None = None
 
@@ -72,21 +69,19 @@ class Job:
         """Folder of row-level tables."""
         return self.folder / "private"
 
-    @property
-    def estimates(self) -> Path:
-        """The estimates that this room may show."""
-        if self.room == "private":
-            return self.private / "estimates.parquet"
-        return self.folder / "release" / "estimates.csv"
+    def rooms(self) -> list[tuple[Path, Path, bool]]:
+        """Return folder, estimates and privacy of both pages: the private one, the release."""
+        release = self.folder / "release"
+        return [
+            (self.private, self.private / "estimates.parquet", True),
+            (release, release / "estimates.csv", False),
+        ]
 
 
-def settings(
-    study: Study, cohort: str, step: str, *, room: str = "private",
-    hashes: dict[str, str] | None = None,
-) -> str:  # fmt: skip
+def settings(study: Study, cohort: str, step: str, *, hashes: dict[str, str] | None = None) -> str:
     """Return the canonical JSON that a rule passes to a step."""
     dump = study.model_dump(mode="json", by_alias=True)
-    content: dict[str, Any] = {"cohort_name": cohort, "room": room, "sections": {}}
+    content: dict[str, Any] = {"cohort_name": cohort, "sections": {}}
     for section in SECTIONS[step]:
         if section == "cohort":
             content["cohort"] = dump["cohorts"][cohort]
@@ -119,7 +114,6 @@ def job(content: str, folder: Path) -> Job:
         cohort_name=raw["cohort_name"],
         folder=folder,
         cohort=cohort,
-        room=raw["room"],
         hashes=raw.get("hashes"),
         extra_columns=raw.get("extra_columns"),
     )

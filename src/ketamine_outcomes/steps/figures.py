@@ -1,4 +1,4 @@
-"""Draw the figures of one page."""
+"""Draw the figures of both pages."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from ketamine_outcomes.steps import Job
 
 
 def run(job: Job) -> None:
-    """Write <room>/figures/*: patients are shown singly only where the study lets them."""
-    shown = job.study.disclosure.patient_level in ("consented", "open")
-    patient_level = shown or job.room == "private"
-    private = {}
-    if patient_level and job.study.index.unit == "patient":
-        private = patient_tables(
+    """Write figures/* of both rooms: the release shows patients only where the study lets it."""
+    patients = {}
+    if job.study.index.unit == "patient":
+        patients = patient_tables(
             Extract.load(job.private / "extract", ("pain_scores", "stays")),
             files.read_parquet(job.private / "units.parquet"),
             files.read_parquet(job.private / "intervals.parquet"),
@@ -25,8 +23,16 @@ def run(job: Job) -> None:
             },
             job.study,
         )
-    with files.atomic_folder(job.folder / job.room / "figures") as folder:
-        figures.draw(
-            estimates.read(job.estimates), job.study, job.cohort_name, private, folder,
-            patient_level, unsuppressed=job.room == "private",
-        )  # fmt: skip
+    open_to_all = job.study.disclosure.patient_level in ("consented", "open")
+    for room, rows, private in job.rooms():
+        shown = private or open_to_all
+        with files.atomic_folder(room / "figures") as folder:
+            figures.draw(
+                estimates.read(rows),
+                job.study,
+                job.cohort_name,
+                patients if shown else {},
+                folder,
+                shown,
+                unsuppressed=private,
+            )

@@ -1,4 +1,4 @@
-"""Write the report of one page."""
+"""Write both reports."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from ketamine_outcomes.steps import Job
 
 
 def run(job: Job) -> None:
-    """Write <room>/report.html."""
+    """Write report.html of both rooms."""
     assert job.hashes is not None and job.cohort is not None
     intake = files.read_json(job.private / "intake.json")
-    room = job.folder / job.room
     facts = {
         "notes": intake["notes"],
         "definition_hash": job.hashes["base"],
@@ -20,8 +19,14 @@ def run(job: Job) -> None:
         "cohort_source": job.cohort.source,
         "waivers": [waiver.model_dump() for waiver in getattr(job.cohort, "waivers", ())],
     }
-    text = page.render(
-        job.study, job.cohort_name, estimates.read(job.estimates), room / "figures",
-        room / "tables", facts, job.room == "private",
-    )  # fmt: skip
-    files.write_text(room / "report.html", text)
+    for room, rows, private in job.rooms():
+        text = page.render(
+            job.study,
+            job.cohort_name,
+            estimates.read(rows),
+            room / "figures",
+            room / "tables",
+            facts,
+            private,
+        )
+        files.write_text(room / "report.html", text)

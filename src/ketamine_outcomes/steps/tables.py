@@ -1,4 +1,4 @@
-"""Write the tables of one page."""
+"""Write the tables of both pages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from ketamine_outcomes.steps import Job
 
 
 def run(job: Job) -> None:
-    """Write <room>/tables/*."""
-    with files.atomic_folder(job.folder / job.room / "tables") as folder:
-        tables.write(
-            estimates.read(job.estimates), job.study, job.cohort_name, folder,
-            unsuppressed=job.room == "private",
-        )  # fmt: skip
+    """Write tables/* of both rooms."""
+    for room, rows, private in job.rooms():
+        with files.atomic_folder(room / "tables") as folder:
+            tables.write(
+                estimates.read(rows), job.study, job.cohort_name, folder, unsuppressed=private
+            )

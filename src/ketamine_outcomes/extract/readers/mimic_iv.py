@@ -252,16 +252,14 @@ def _emar_doses(emar: pd.DataFrame, detail: pd.DataFrame, notes: list[str]) -> p
     # A dose is summed only over products of one unit; a second unit is a row of its own. A
     # product without a readable dose leaves the event's amount missing: a part is not the whole.
     dosed = child[child["dose_given"] != ""]
-    summed = (
-        dosed.groupby(["emar_id", "dose_given_unit"], sort=True)["dose"]
-        .agg(lambda dose: dose.sum(skipna=False))
-        .reset_index()
-    )
-    product = child.groupby("emar_id", sort=True).agg(
-        code=("product_code", _first_text),
-        product_unit=("product_unit", _first_text),
-        description=("product_description", _first_text),
-    )
+    grouped = dosed.groupby(["emar_id", "dose_given_unit"], sort=True)["dose"]
+    parts = grouped.agg(["sum", "size", "count"]).reset_index()
+    parts["dose"] = parts["sum"].where(parts["size"] == parts["count"])
+    summed = parts[["emar_id", "dose_given_unit", "dose"]]
+    # The first scanned product that says what it is (`first` passes over missing cells).
+    described = child.replace("", None).groupby("emar_id", sort=True)
+    product = described[["product_code", "product_unit", "product_description"]].first()
+    product = product.fillna("").set_axis(["code", "product_unit", "description"], axis=1)
     rows = emar[["subject_id", "emar_id", "poe_id", "charttime", "medication", "event_txt"]]
     rows = rows.merge(summed, on="emar_id", how="left").join(product, on="emar_id")
     columns = [
@@ -326,11 +324,6 @@ def _emar_doses(emar: pd.DataFrame, detail: pd.DataFrame, notes: list[str]) -> p
             "source": "emar",
         }
     )
-
-
-def _first_text(values: pd.Series) -> str:
-    given = [value for value in values if value]
-    return given[0] if given else ""
 
 
 def _icu_doses(inputs: pd.DataFrame, items: pd.DataFrame, notes: list[str]) -> pd.DataFrame:

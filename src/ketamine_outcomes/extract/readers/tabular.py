@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import TextIOWrapper
+from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TextIO, cast
 
@@ -64,12 +65,27 @@ class _Reader:
     faults: list[Fault] = field(default_factory=list)
     offset_minutes: int = 0  # of the clock that all times are put on
 
-    def error(self, rule: str, name: str, file: str, message: str, hint: str = "",
-              rows: Sequence[int] = ()) -> None:
+    def error(
+        self,
+        rule: str,
+        name: str,
+        file: str,
+        message: str,
+        hint: str = "",
+        rows: Sequence[int] = (),
+    ) -> None:
         """Add an error about a whole file."""
         self.faults.append(
-            Fault("error", rule, name, file, rows=len(rows), first_rows=tuple(rows[:5]),
-                  message=message, hint=hint)
+            Fault(
+                "error",
+                rule,
+                name,
+                file,
+                rows=len(rows),
+                first_rows=tuple(rows[:5]),
+                message=message,
+                hint=hint,
+            )
         )
 
 
@@ -124,8 +140,13 @@ def read(
         waivers = tuple(waivers)
         for table in loaded:
             reader.faults += guard(
-                connection, table.relation, table.name, table.kinds,
-                times=times, waivers=waivers, file=table.file,
+                connection,
+                table.relation,
+                table.name,
+                table.kinds,
+                times=times,
+                waivers=waivers,
+                file=table.file,
             )
         if times not in _HOURS:
             _settle_clock(reader, loaded)
@@ -153,16 +174,31 @@ def _find(reader: _Reader, folder: Path) -> dict[str, Path]:
     named = _candidates(folder)
     for name, paths in named.items():
         if len(paths) > 1:
-            reader.error("two_files", name, paths[1].name, f"{len(paths)} files for one table",
-                         "keep one of " + ", ".join(path.name for path in paths))
+            reader.error(
+                "two_files",
+                name,
+                paths[1].name,
+                f"{len(paths)} files for one table",
+                "keep one of " + ", ".join(path.name for path in paths),
+            )
         elif paths[0].stat().st_size == 0:
-            reader.error("empty_file", name, paths[0].name, "the file has no bytes",
-                         "a table that is known to be empty has its header; else leave it out")
+            reader.error(
+                "empty_file",
+                name,
+                paths[0].name,
+                "the file has no bytes",
+                "a table that is known to be empty has its header; else leave it out",
+            )
         else:
             found[name] = paths[0]
     if not named:
-        reader.error("no_tables", "", "", "the folder holds no table",
-                     "name the files patients.csv, doses.csv ... (.csv, .csv.gz or .parquet)")
+        reader.error(
+            "no_tables",
+            "",
+            "",
+            "the folder holds no table",
+            "name the files patients.csv, doses.csv ... (.csv, .csv.gz or .parquet)",
+        )
     used = {path for paths in named.values() for path in paths}
     for path in sorted(set(folder.iterdir()) - used):
         suffix = next((s for s in SUFFIXES if path.name.lower().endswith(s)), "")
@@ -170,8 +206,13 @@ def _find(reader: _Reader, folder: Path) -> dict[str, Path]:
         if suffix and printable(stem):
             hint = did_you_mean(stem, TABLES).lstrip(", ")
             reader.faults.append(
-                Fault("note", "unknown_file", file=path.name, hint=hint,
-                      message="is not a table of the contract: not read")
+                Fault(
+                    "note",
+                    "unknown_file",
+                    file=path.name,
+                    hint=hint,
+                    message="is not a table of the contract: not read",
+                )
             )
     return found
 
@@ -196,20 +237,25 @@ def _load(reader: _Reader, name: str, path: Path, declared: set[str]) -> _Loaded
         mapped = {c: cells[k] for k, c in enumerate(columns) if c in kinds or c in declared}
         table = _Loaded(name, file, {c: kinds.get(c, "extra") for c in mapped}, f"raw_{name}")
         try:
-            _store(reader, table, mapped, source, [_for_glob(path)])
+            if source:
+                _store(reader, table, mapped, source, [_for_glob(path)])
+                return table
         except duckdb.Error:
             if file.lower().endswith(".parquet"):
                 raise
-            rows = _rows_of_csv(reader, name, path, len(columns))
-            if rows is None:
-                return None
-            _store_rows(reader, table, mapped, rows)
+        rows = _rows_of_csv(reader, name, path, len(columns))
+        if rows is None:
+            return None
+        _store_rows(reader, table, mapped, rows)
         return table
-    except UnicodeDecodeError:
-        reader.error("undecodable", name, file, "the header is not UTF-8", "save it as UTF-8")
     except (duckdb.Error, OSError, EOFError, csv.Error, zlib.error):  # they may quote a cell
-        reader.error("unreadable", name, file, "the file cannot be read as what its name says",
-                     "write it again: it may be cut short, or hold an open quote")
+        reader.error(
+            "unreadable",
+            name,
+            file,
+            "the file cannot be read as what its name says",
+            "write it again: it may be cut short, or hold an open quote",
+        )
     return None
 
 
@@ -218,11 +264,20 @@ def _check_header(
 ) -> bool:
     """Say what is wrong with a header; return whether the table can be read."""
     named = [column for column in columns if column]
+    if _is_undecodable(named):
+        reader.error("undecodable", name, file, "the header is not UTF-8", "save it as UTF-8")
+        return False
     twice = sorted({column for column in named if named.count(column) > 1})
-    if twice:
-        shown = ", ".join(filter(None, map(printable, twice))) or counted(len(twice), "column")
-        reader.error("duplicate_header", name, file, f"columns that stand twice: {shown}",
-                     "headers are compared in lower case without spaces around them")
+    if twice:  # the header may be the first patient of a file without one: only known names
+        known = [c for c in twice if c in TABLES[name].names or c in declared]
+        shown = ", ".join(filter(None, map(printable, known))) or counted(len(twice), "column")
+        reader.error(
+            "duplicate_header",
+            name,
+            file,
+            f"columns that stand twice: {shown}",
+            "headers are compared in lower case without spaces around them",
+        )
     missing = [c for c in (*TABLES[name].required, *sorted(declared)) if c not in named]
     if missing:
         hint = "columns of the table: " + ", ".join(TABLES[name].names)
@@ -255,9 +310,19 @@ def _for_glob(path: Path) -> str:
 
 
 def _open_csv(path: Path) -> tuple[list[str], list[str], str]:
-    """Return the header, the name of each column in SQL, and the SQL of the source."""
+    """Return the header, the name of each column in SQL, and the SQL of the source.
+
+    The source is empty where blank lines would count as rows: that file is read slowly.
+    """
+    if path.name.lower().endswith(".gz"):
+        with gzip.open(path) as packed:  # DuckDB takes what there is of a file that was cut short
+            while packed.read(1 << 20):
+                pass
     with _text(path) as stream:
-        header = next(csv.reader(stream), [])
+        lines = list(islice(csv.reader(stream), 1)) or [[]]
+        header = lines[0] or next((line for line in csv.reader(stream) if line), [])
+    if not lines[0] or len(header) < 2:
+        return header, [f"c{k}" for k in range(len(header))], ""
     cells = [f"c{k}" for k in range(len(header))]
     types = ", ".join(f"'{cell}': 'VARCHAR'" for cell in cells)
     source = (
@@ -269,11 +334,12 @@ def _open_csv(path: Path) -> tuple[list[str], list[str], str]:
 
 
 @contextmanager
-def _text(path: Path, errors: str = "strict") -> Iterator[TextIO]:
+def _text(path: Path) -> Iterator[TextIO]:
+    """Open a CSV file as text; bytes that are not UTF-8 become marks that none of it can hold."""
     with path.open("rb") as stored:
         packed = path.name.lower().endswith(".gz")
         plain = cast("IO[bytes]", gzip.GzipFile(fileobj=stored)) if packed else stored
-        with TextIOWrapper(plain, "utf-8-sig", errors, newline="") as stream:
+        with TextIOWrapper(plain, "utf-8-sig", "surrogateescape", newline="") as stream:
             yield stream
 
 
@@ -303,29 +369,43 @@ def _store(
     )
 
 
+def _is_undecodable(cells: Sequence[str]) -> bool:
+    return any("\udc80" <= mark <= "\udcff" for cell in cells for mark in cell)
+
+
 def _rows_of_csv(reader: _Reader, name: str, path: Path, width: int) -> list[list[str]] | None:
     """Read a file that the fast reader refused, slowly: name its faults, or return its rows.
 
     Mixed line ends are all that the fast reader refuses and this one takes.
     """
     ragged, undecodable, rows = [], [], []
-    with _text(path, "surrogateescape") as stream:
+    with _text(path) as stream:
         lines = (line for line in csv.reader(stream, strict=True) if line)
         next(lines)
         for number, row in enumerate(lines, start=1):
             if len(row) != width:
                 ragged.append(number)
-            if any("\udc80" <= mark <= "\udcff" for cell in row for mark in cell):
+            if _is_undecodable(row):
                 undecodable.append(number)
             rows.append(row)
     if ragged:
-        reader.error("ragged_rows", name, path.name,
-                     f"{counted(len(ragged), 'row')} with more or fewer cells than the header",
-                     "a cell that holds a comma needs double quotes around it", ragged)
+        reader.error(
+            "ragged_rows",
+            name,
+            path.name,
+            f"{counted(len(ragged), 'row')} with more or fewer cells than the header",
+            "a cell that holds a comma needs double quotes around it",
+            ragged,
+        )
     if undecodable:
-        reader.error("undecodable", name, path.name,
-                     f"{counted(len(undecodable), 'row')} with bytes that are not UTF-8",
-                     "save the file as UTF-8", undecodable)
+        reader.error(
+            "undecodable",
+            name,
+            path.name,
+            f"{counted(len(undecodable), 'row')} with bytes that are not UTF-8",
+            "save the file as UTF-8",
+            undecodable,
+        )
     return None if ragged or undecodable else rows
 
 
@@ -373,14 +453,24 @@ def _settle_clock(reader: _Reader, tables: Sequence[_Loaded]) -> None:
         table.day_resolved = days * 2 > days + moments or (table.name == "patients" and days > 0)
         if table.day_resolved:
             reader.faults.append(
-                Fault("note", "day_resolved", table.name, table.file, rows=days,
-                      message=f"{counted(days, 'time')} without an hour: taken as days")
+                Fault(
+                    "note",
+                    "day_resolved",
+                    table.name,
+                    table.file,
+                    rows=days,
+                    message=f"{counted(days, 'time')} without an hour: taken as days",
+                )
             )
     if with_offset and without:
         named = sorted({t.name for t in without})
-        reader.error("mixed_offsets", with_offset[0].name, with_offset[0].file,
-                     "some times have an offset from UTC, others have none ("
-                     + ", ".join(named) + ")", "write all times of all tables in one way")
+        reader.error(
+            "mixed_offsets",
+            with_offset[0].name,
+            with_offset[0].file,
+            "some times have an offset from UTC, others have none (" + ", ".join(named) + ")",
+            "write all times of all tables in one way",
+        )
     elif offsets:
         # Elapsed time counts, so all times go on one clock: the offset that most of them have.
         reader.offset_minutes = min(offsets, key=lambda m: (-offsets[m], m))
@@ -497,7 +587,12 @@ def _kind(reader: _Reader, table: _Loaded, column: str) -> str:
 
 
 def _say(
-    reader: _Reader, table: _Loaded, column: str, rule: str, mask: pd.Series[bool], why: str,
+    reader: _Reader,
+    table: _Loaded,
+    column: str,
+    rule: str,
+    mask: pd.Series[bool],
+    why: str,
     required: bool,
 ) -> None:
     at: dict[str, Any] = at_rows(mask)
@@ -505,8 +600,15 @@ def _say(
         what = counted(at["rows"], "row")
         shown = printable(column)
         reader.faults.append(
-            Fault("warning", f"required_{rule}" if required else f"{rule}_cell", table.name,
-                  table.file, shown, **at,
-                  message=f"{what} set aside: {column} {why}" if required
-                  else f"{what}: {shown or 'a declared column'} {why}; taken as missing")
+            Fault(
+                "warning",
+                f"required_{rule}" if required else f"{rule}_cell",
+                table.name,
+                table.file,
+                shown,
+                **at,
+                message=f"{what} set aside: {column} {why}"
+                if required
+                else f"{what}: {shown or 'a declared column'} {why}; taken as missing",
+            )
         )
