@@ -91,6 +91,14 @@ def sha256_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def data_files(folder: Path) -> list[Path]:
+    """Return the data files below a folder in order: not its licence, notes and checksums."""
+    kinds = (".csv", ".csv.gz", ".parquet", ".json")
+    return sorted(
+        path for path in folder.rglob("*") if path.is_file() and path.name.endswith(kinds)
+    )
+
+
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a private table as Parquet, rows in their order."""
     import duckdb

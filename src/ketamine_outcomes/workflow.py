@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ketamine_outcomes import steps, study_file
+from ketamine_outcomes import files, steps, study_file
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.fingerprint import fingerprint
 from ketamine_outcomes.study import Study
@@ -85,8 +85,7 @@ class Plan:
         cohort = self.studies[wildcards.study].cohorts[wildcards.cohort]
         if cohort.source == "simulated":
             return [f"results/{wildcards.study}/{wildcards.cohort}/private/source/truth.json"]
-        folder = Path(cohort.path)
-        return sorted(str(path) for path in folder.rglob("*") if path.is_file())
+        return [str(path) for path in files.data_files(Path(cohort.path))]
 
 
 def load(config: dict[str, Any], root: Path, main_process: bool) -> Plan:

@@ -86,6 +86,11 @@ def test_simulated_registry_passes(tmp_path: Path) -> None:
     assert [*faults, *check_identifiers(extract, "shifted")] == []
 
 
+def test_rows_are_counted_and_the_first_five_are_shown() -> None:
+    (fault,) = check_identifiers(patients("ward", "north", *["a@b.example"] * 7), "shifted")
+    assert (fault.rows, fault.first_rows) == (7, (2, 3, 4, 5, 6))
+
+
 def test_age_above_ninety() -> None:
     (fault,) = check_identifiers(patients("age_years", 90.0, 91.0, None), "shifted")
     assert (fault.rule, fault.first_rows) == ("identifier_age", (2,))

@@ -43,7 +43,7 @@ def read_starts(folder: Path, *starts: str, times: str = "shifted") -> dict[int,
 @pytest.fixture(scope="module")
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry")
-    simulate(folder, patients=12, seed=1)
+    simulate(folder, patients=8, seed=1)
     return folder
 
 
@@ -219,6 +219,14 @@ def test_offsets_keep_elapsed_time(tmp_path: Path) -> None:
         "2150-01-01 11:00:00",
         "2150-01-01 11:00:00",
     ]
+
+
+def test_offsets_west_of_greenwich(tmp_path: Path) -> None:
+    starts = read_starts(
+        tmp_path, "2150-01-01T10:00-03:30", "2150-01-01T10:00-03:30", "2150-01-01T10:00Z"
+    )
+    assert starts[1] == starts[2] == "2150-01-01 10:00:00"
+    assert starts[3] == "2150-01-01 06:30:00"
 
 
 @pytest.mark.parametrize("stays", ["2150-01-01T10:00", "2150-01-01T10:00Z"])

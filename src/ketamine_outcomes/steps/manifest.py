@@ -17,8 +17,7 @@ def run(job: Job) -> None:
     source = job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
     inputs = {
         path.relative_to(source).as_posix(): files.sha256_file(path)
-        for path in sorted(source.rglob("*"))
-        if path.is_file()
+        for path in files.data_files(source)
     }
     home = root()
     content = manifest.build(

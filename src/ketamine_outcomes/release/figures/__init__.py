@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ def draw(
             if item is None:
                 continue
             figure, source, entry = item
+            if simulated:
+                entry = replace(entry, caption=f"{wording.SIMULATED}. {entry.caption}")
             style.save(figure, source, entry, folder, kinds)
             entries.append(entry)
     style.write_index(entries, folder)
