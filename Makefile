@@ -14,7 +14,7 @@ demo: $(VENV)/.ready
 	$(BIN)/ketamine-outcomes demo --cores $(CORES)
 
 test: $(VENV)/.ready
-	$(BIN)/python -m pytest -n $(CORES) --dist loadgroup
+	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 check: $(VENV)/.ready
 	$(BIN)/ruff format --check src tests

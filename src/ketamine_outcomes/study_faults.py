@@ -6,7 +6,6 @@ meant is plain) and the rest is checked again, until nothing more is refused.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +14,7 @@ from pydantic import ValidationError
 
 from ketamine_outcomes import study_schema as schema
 from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_definition import validate
 from ketamine_outcomes.study_explain import (
     did_you_mean,
     explain,
@@ -43,11 +43,6 @@ class Mended:
 
     study: Study
     faults: list[Fault]
-
-
-def validate(plain: Any) -> Study:
-    """Return the study of plain content; text is never taken for a number or a truth value."""
-    return Study.model_validate_json(json.dumps(plain), strict=True)
 
 
 # --- finding all of them ----------------------------------------------------------------------

@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from ketamine_outcomes import files, study_checks, study_faults, study_scenarios, study_yaml
+from ketamine_outcomes import study_checks, study_faults, study_scenarios, study_yaml
 from ketamine_outcomes.errors import UserError, UserErrors
-from ketamine_outcomes.exposure import factors
 from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_definition import (
+    definition,
+    resolve,
+    scenario_definition,
+    validate,
+)
 from ketamine_outcomes.study_explain import nearest
 from ketamine_outcomes.study_yaml import Fault
 
 __all__ = ["Fault", "StudyFaults", "definition", "load", "resolve", "scenario_definition"]
 
-#: Sections that belong to the data holder or the reader, not to the definition of the numbers.
-NOT_DEFINITION = ("name", "title", "question", "notes", "cohorts", "disclosure", "scenarios")
 #: A study is a page or two of text; a larger file is something else.
 MAX_BYTES = 1_000_000
 
@@ -62,7 +64,7 @@ def load(path: Path) -> Study:
     if found:
         raise StudyFaults(path, found)
     # Scenario values may have been typed while they were checked (ids written as numbers).
-    return study_faults.validate(tree.plain())
+    return validate(tree.plain())
 
 
 def _file_name(tree: study_yaml.Node, path: Path) -> list[Fault]:
@@ -104,51 +106,3 @@ def _text(path: Path) -> str:
             where=str(path),
             do="give the path of a study file that you may read",
         ) from None
-
-
-def resolve(study: Study, scenario: str) -> Study:
-    """Return the study as a scenario defines it; `base` is the study as written."""
-    if scenario == "base":
-        return study
-    chosen = next(item for item in study.scenarios if item.name == scenario)
-    dump = study.model_dump(mode="json", by_alias=True)
-    return study_faults.validate(study_scenarios.overlay(dump, chosen.set))
-
-
-def definition(study: Study, changed: Sequence[str] = ()) -> str:
-    """Return the SHA-256 of a resolved study's definitions and of its factor rows.
-
-    Parameters
-    ----------
-    study
-        Resolved study.
-    changed
-        Dotted keys that the scenario sets: values under `cohorts` enter the hash only then,
-        once and without the names of the cohorts, so that data holders agree on it.
-    """
-    dump = study.model_dump(mode="json", by_alias=True)
-    content = {key: value for key, value in dump.items() if key not in NOT_DEFINITION}
-    cohorts = {key: _value_set(dump, key) for key in changed if key.startswith("cohorts.")}
-    if cohorts:
-        content["cohorts"] = cohorts
-    rows = factors.selected_rows(study.exposure.factors)
-    return files.sha256_text(files.canonical_json(content) + files.canonical_json(rows))
-
-
-def scenario_definition(study: Study, scenario: str) -> str:
-    """Return the definition hash of one scenario of a study."""
-    changed = next((tuple(item.set) for item in study.scenarios if item.name == scenario), ())
-    return definition(resolve(study, scenario), changed)
-
-
-def _value_set(dump: dict[str, Any], key: str) -> Any:
-    """Return the value that a scenario gave to `cohorts.*.KEY`, typed by the schema."""
-    nodes: list[Any] = [dump]
-    for part in key.split("."):
-        nodes = [
-            child
-            for node in nodes
-            if isinstance(node, dict)
-            for child in (node.values() if part == "*" else [node.get(part)])
-        ]
-    return nodes[0] if nodes else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +10,9 @@ from pydantic import ValidationError
 from ketamine_outcomes import study_schema as schema
 from ketamine_outcomes.study import Study
 from ketamine_outcomes.study_checks import Path, Problem, problems
+from ketamine_outcomes.study_definition import overlay, validate
 from ketamine_outcomes.study_explain import did_you_mean, explain, listed
-from ketamine_outcomes.study_faults import first_causes, text_items, validate
+from ketamine_outcomes.study_faults import first_causes, text_items
 from ketamine_outcomes.study_yaml import Fault, Node
 
 #: Sections that name or publish a study, and keys that are used before scenarios part.
@@ -163,27 +163,3 @@ def _try(
             for p in problems(changed, known)
             if (p.path, p.message) not in before
         ]
-
-
-def overlay(content: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a copy of `content` with dotted keys set; `*` stands for every entry."""
-    result: dict[str, Any] = json.loads(json.dumps(content))
-    for key, value in changes.items():
-        nodes: list[Any] = [result]
-        *parents, last = key.split(".")
-        for part in parents:
-            nodes = [
-                child
-                for node in nodes
-                for child in (list(node.values()) if part == "*" else [_inside(node, part)])
-            ]
-        for node in nodes:
-            for name in list(node) if last == "*" else [last]:
-                node[name] = json.loads(json.dumps(value))
-    return result
-
-
-def _inside(node: dict[str, Any], part: str) -> Any:
-    if node.get(part) is None:
-        node[part] = {}
-    return node[part]

@@ -82,9 +82,7 @@ def test_rate_rows_close_at_the_next_rate_row_whatever_its_order_and_at_a_stop()
 
 
 def test_an_open_infusion_ends_with_the_stay_and_says_so():
-    found, _ = ledger(
-        [{**IV_RATE, "start": 8, "rate": 50, "status": "started"}], stays=[(0, 12)]
-    )
+    found, _ = ledger([{**IV_RATE, "start": 8, "rate": 50, "status": "started"}], stays=[(0, 12)])
     assert found.ledger["flags"].iloc[0] == "open_interval_closed_by_discharge"
     assert mme(found, 0, 48, stays=[(0, 12)])["mme"] == pytest.approx(60, abs=1e-6)
 
@@ -304,7 +302,9 @@ def test_no_observed_time_is_unknown_not_zero():
 
 def test_low_and_high_factor_ranges():
     found, _ = ledger([{**IV_MORPHINE, "drug": "Hydromorphone", "start": 8, "amount": 1}])
-    values = [mme(found, 0, 24, factors=f"cdc2022+inpatient{x}")["mme"] for x in ("+low", "", "+high")]
+    values = [
+        mme(found, 0, 24, factors=f"cdc2022+inpatient{x}")["mme"] for x in ("+low", "", "+high")
+    ]
     assert values == [10, 20, 22.5]
 
 

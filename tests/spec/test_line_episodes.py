@@ -74,7 +74,9 @@ def test_cannulas_behind_the_groups(demo: Demo) -> None:
     assert kinds == {"mv": 176, "cv": 145, "mvc": 4}
     assert int(sites["end_inferred"].sum()) == 149
     assert demo.sites.groupby("system")["patient_id"].nunique().to_dict() == {
-        "carevue": 46, "metavision": 49}
+        "carevue": 46,
+        "metavision": 49,
+    }
 
 
 def test_events_of_the_cannulas_without_reasons_of_removal(demo: Demo) -> None:
@@ -90,9 +92,21 @@ def test_events_of_the_cannulas_as_delivered(demo: Demo) -> None:
     sites = demo.extract.tables["infusion_sites"].set_index("site_episode_id")
     hurt = sites.loc[adverse["site_episode_id"].unique()]
     assert sites["device"].fillna("").value_counts().to_dict() == {
-        "20G": 153, "18G": 120, "22G": 34, "16G": 13, "14G": 4, "": 1}
+        "20G": 153,
+        "18G": 120,
+        "22G": 34,
+        "16G": 13,
+        "14G": 4,
+        "": 1,
+    }
     assert hurt["device"].fillna("").value_counts().to_dict() == {
-        "20G": 21, "18G": 17, "22G": 7, "16G": 1, "14G": 1, "": 1}
+        "20G": 21,
+        "18G": 17,
+        "22G": 7,
+        "16G": 1,
+        "14G": 1,
+        "": 1,
+    }
 
 
 def test_sixteen_gauge_has_an_event_only_as_a_reason_of_removal(demo: Demo) -> None:

@@ -77,9 +77,7 @@ def relief(rows, stay=(0, 240), patient=None):
     source = extract(stays=[stay], pain=rows, patient=patient)
     found = pain.scores_from_index(UNITS, source, "nrs")
     outcome = ReliefOutcome(kind="sustained_relief")
-    return pain.time_to_relief(
-        UNITS, source, found, (-24, 0), "mean", 1, outcome
-    )
+    return pain.time_to_relief(UNITS, source, found, (-24, 0), "mean", 1, outcome)
 
 
 def test_relief_is_the_end_of_the_second_window_with_relief():

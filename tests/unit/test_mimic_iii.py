@@ -31,12 +31,22 @@ COLUMNS = {
 BASE: dict[str, list[dict[str, Any]]] = {
     "patients": [{"subject_id": 1, "gender": "F", "dob": "2100-06-01", "dod": "2160-03-05"}],
     "admissions": [
-        {"subject_id": 1, "hadm_id": 10, "admittime": "2150-01-01 10:00:00",
-         "dischtime": "2150-02-01 10:00:00", "edregtime": "2150-01-01 04:00:00"}
+        {
+            "subject_id": 1,
+            "hadm_id": 10,
+            "admittime": "2150-01-01 10:00:00",
+            "dischtime": "2150-02-01 10:00:00",
+            "edregtime": "2150-01-01 04:00:00",
+        }
     ],
     "icustays": [
-        {"subject_id": 1, "hadm_id": 10, "icustay_id": 100, "intime": "2150-01-01 12:00:00",
-         "outtime": "2150-01-20 12:00:00"}
+        {
+            "subject_id": 1,
+            "hadm_id": 10,
+            "icustay_id": 100,
+            "intime": "2150-01-01 12:00:00",
+            "outtime": "2150-01-20 12:00:00",
+        }
     ],
     "d_items": [
         {"itemid": 221744, "label": "Fentanyl", "category": "Medications"},
@@ -88,11 +98,20 @@ def adverse(extract: Extract) -> pd.DataFrame:
 
 
 def test_over_89_is_90_and_age_counts_birthdays(tmp_path: Path) -> None:
-    people = [{"subject_id": 1, "gender": "F", "dob": "2100-06-01"},
-              {"subject_id": 2, "gender": "M", "dob": "1850-01-01"}]
-    visits = [*BASE["admissions"],
-              {"subject_id": 2, "hadm_id": 20, "admittime": at(2), "dischtime": at(4),
-               "deathtime": at(4, "03:00")}]
+    people = [
+        {"subject_id": 1, "gender": "F", "dob": "2100-06-01"},
+        {"subject_id": 2, "gender": "M", "dob": "1850-01-01"},
+    ]
+    visits = [
+        *BASE["admissions"],
+        {
+            "subject_id": 2,
+            "hadm_id": 20,
+            "admittime": at(2),
+            "dischtime": at(4),
+            "deathtime": at(4, "03:00"),
+        },
+    ]
     extract = mimic_iii.read(write(tmp_path, patients=people, admissions=visits))
     table = extract.tables["patients"]
     assert table["age_years"].tolist() == [49, 90]
@@ -130,11 +149,13 @@ def test_full_release_names_and_headers_in_capitals(tmp_path: Path) -> None:
 
 
 def test_chartevents_is_preferred_to_the_selection(tmp_path: Path) -> None:
-    extract = mimic_iii.read(write(
-        tmp_path,
-        chartevents=[chart(2, "08:00", 223791, "Mild", "2")],
-        chartevents_selected=[chart(2, "08:00", 223791, "Worst", "10")],
-    ))
+    extract = mimic_iii.read(
+        write(
+            tmp_path,
+            chartevents=[chart(2, "08:00", 223791, "Mild", "2")],
+            chartevents_selected=[chart(2, "08:00", 223791, "Worst", "10")],
+        )
+    )
     assert extract.tables["pain_scores"]["score"].tolist() == [2]
 
 
@@ -185,10 +206,20 @@ def test_goal_rass_is_no_measurement_and_pounds_become_kg_once(tmp_path: Path) -
 
 
 def test_rewritten_and_cancelled_rows_are_not_given(tmp_path: Path) -> None:
-    row = {"itemid": 221744, "starttime": at(2, "08:00"), "endtime": at(2, "09:00"),
-           "amount": "0.05", "amountuom": "mg", "rate": 50, "rateuom": "mcg/hour", "orderid": 7,
-           "linkorderid": 5, "ordercategoryname": "01-Drips",
-           "ordercategorydescription": "Continuous Med", "cancelreason": 0}
+    row = {
+        "itemid": 221744,
+        "starttime": at(2, "08:00"),
+        "endtime": at(2, "09:00"),
+        "amount": "0.05",
+        "amountuom": "mg",
+        "rate": 50,
+        "rateuom": "mcg/hour",
+        "orderid": 7,
+        "linkorderid": 5,
+        "ordercategoryname": "01-Drips",
+        "ordercategorydescription": "Continuous Med",
+        "cancelreason": 0,
+    }
     rows = [
         {**row, "statusdescription": "FinishedRunning"},
         {**row, "statusdescription": "Rewritten"},
@@ -200,14 +231,24 @@ def test_rewritten_and_cancelled_rows_are_not_given(tmp_path: Path) -> None:
     assert doses["status"].tolist() == ["given", "not_given", "not_given"]
     first = doses.iloc[0]
     assert (first["rate"], first["rate_unit"], first["amount"], first["amount_unit"]) == (
-        50, "mcg/h", 0.05, "mg")
+        50,
+        "mcg/h",
+        0.05,
+        "mg",
+    )
     assert (first["route"], first["form"], first["source"]) == ("iv", "infusion", "icu_mv")
 
 
 def test_carevue_amounts_of_a_pump_are_its_rates_once_more(tmp_path: Path) -> None:
     def row(clock: str, link: int, **more: Any) -> dict[str, Any]:
-        return {"itemid": 30118, "charttime": at(2, clock), "linkorderid": link, "orderid": 1,
-                "originalroute": "IV Drip", **more}
+        return {
+            "itemid": 30118,
+            "charttime": at(2, clock),
+            "linkorderid": link,
+            "orderid": 1,
+            "originalroute": "IV Drip",
+            **more,
+        }
 
     rate, mass = {"rateuom": "mcghr"}, {"amountuom": "mcg", "originalroute": "Intravenous Push"}
     rows = [
@@ -273,9 +314,16 @@ def test_the_reason_of_removal_is_an_end_reason_and_an_injury_is_a_finding(tmp_p
 
 @pytest.mark.parametrize(
     ("word", "sign"),
-    [("WNL", "none"), ("Redness", "erythema"), ("Swelling", "swelling"), ("Pain", "pain"),
-     ("Drainage", "leak"), ("Bleeding", "bleeding"), ("Other/Remarks", "other"),
-     ("Infiltrated", "infiltration")],
+    [
+        ("WNL", "none"),
+        ("Redness", "erythema"),
+        ("Swelling", "swelling"),
+        ("Pain", "pain"),
+        ("Drainage", "leak"),
+        ("Bleeding", "bleeding"),
+        ("Other/Remarks", "other"),
+        ("Infiltrated", "infiltration"),
+    ],
 )
 def test_words_become_signs(tmp_path: Path, word: str, sign: str) -> None:
     rows = slot(2, "08:00", "Left Hand", seen=word)
@@ -287,8 +335,11 @@ def test_words_become_signs(tmp_path: Path, word: str, sign: str) -> None:
 
 
 def test_findings_join_the_line_of_their_gauge_and_stay(tmp_path: Path) -> None:
-    lines = [line(LINE18, at(2), at(4)), line(LINE20, at(2), at(4)),
-             line(LINE20, at(2), at(4), icustay_id=101)]
+    lines = [
+        line(LINE18, at(2), at(4)),
+        line(LINE20, at(2), at(4)),
+        line(LINE20, at(2), at(4), icustay_id=101),
+    ]
     rows = [chart(3, "08:00", 225231, "Infiltrated"), chart(3, "08:00", 225234, "WNL")]
     extract = mimic_iii.read(write(tmp_path, chartevents=rows, procedureevents_mv=lines))
     events = extract.tables["site_events"]
@@ -309,20 +360,29 @@ def test_a_finding_charted_after_removal_coincides_with_it(tmp_path: Path) -> No
 
 def test_two_lines_of_one_gauge_share_inspections_but_not_injuries(tmp_path: Path) -> None:
     lines = [line(LINE20, at(2), at(6)), line(LINE20, at(2, "01:00"), at(4))]
-    rows = [chart(3, "00:00", 225231, "WNL"), chart(3, "04:00", 225231, "Pain"),
-            chart(4, "01:30", 225231, "Infiltrated"), chart(5, "00:00", 225231, "Swelling")]
+    rows = [
+        chart(3, "00:00", 225231, "WNL"),
+        chart(3, "04:00", 225231, "Pain"),
+        chart(4, "01:30", 225231, "Infiltrated"),
+        chart(5, "00:00", 225231, "Swelling"),
+    ]
     extract = mimic_iii.read(write(tmp_path, chartevents=rows, procedureevents_mv=lines))
     events = extract.tables["site_events"]
     assert sorted(events.query("sign == 'none'")["site_episode_id"]) == ["mv-1", "mv-2"]
     # pain: both run, the one that ends first; infiltration: the one just removed; then one is left
-    assert dict(zip(adverse(extract)["sign"], adverse(extract)["site_episode_id"], strict=True)) \
-        == {"pain": "mv-2", "infiltration": "mv-2", "swelling": "mv-1"}
+    assert dict(
+        zip(adverse(extract)["sign"], adverse(extract)["site_episode_id"], strict=True)
+    ) == {"pain": "mv-2", "infiltration": "mv-2", "swelling": "mv-1"}
 
 
 def test_charting_without_a_line_is_an_inferred_episode(tmp_path: Path) -> None:
-    rows = [chart(2, "08:00", 225231, "WNL"), chart(3, "08:00", 225231, "WNL"),
-            chart(4, "08:01", 225231, "Oozing"),
-            chart(8, "04:01", 225231, "WNL"), chart(7, "23:00", 225231, "WNL")]
+    rows = [
+        chart(2, "08:00", 225231, "WNL"),
+        chart(3, "08:00", 225231, "WNL"),
+        chart(4, "08:01", 225231, "Oozing"),
+        chart(8, "04:01", 225231, "WNL"),
+        chart(7, "23:00", 225231, "WNL"),
+    ]
     lines = [line(LINE20, at(7), at(8))]
     extract = mimic_iii.read(write(tmp_path, chartevents=rows, procedureevents_mv=lines))
     sites = extract.tables["infusion_sites"].set_index("site_episode_id")
@@ -333,13 +393,17 @@ def test_charting_without_a_line_is_an_inferred_episode(tmp_path: Path) -> None:
 
 def test_a_scale_is_no_second_line(tmp_path: Path) -> None:
     lines = [line(LINE20, at(2), at(4))]
-    rows = [chart(3, "08:00", 225231, "WNL"), chart(3, "08:00", 228013, "Grade 0"),
-            chart(3, "08:00", 228014, "Grade 1")]
+    rows = [
+        chart(3, "08:00", 225231, "WNL"),
+        chart(3, "08:00", 228013, "Grade 0"),
+        chart(3, "08:00", 228014, "Grade 1"),
+    ]
     extract = mimic_iii.read(write(tmp_path, chartevents=rows, procedureevents_mv=lines))
     assert len(extract.tables["infusion_sites"]) == 1
     events = extract.tables["site_events"]
-    got = {(s, c): g for s, c, g in zip(events["sign"], events["scale"], events["grade"],
-                                        strict=True)}
+    got = {
+        (s, c): g for s, c, g in zip(events["sign"], events["scale"], events["grade"], strict=True)
+    }
     assert got[("none", "ins_phlebitis")] == 0
     assert got[("infiltration", "ins_infiltration")] == 1
     assert pd.isna(got[("none", None)])
@@ -360,26 +424,35 @@ def test_a_line_open_at_icu_exit_ends_with_the_stay_not_by_removal(tmp_path: Pat
 
 def test_rows_without_a_stay_are_placed_by_time_or_set_aside(tmp_path: Path) -> None:
     lines = [line(LINE20, at(2), at(4))]
-    rows = [chart(3, "08:00", 225231, "Redness", icustay_id=""),
-            {**chart(3, "08:00", 225231, "Pain", icustay_id=""),
-             "charttime": "2151-01-03 08:00:00"}]
+    rows = [
+        chart(3, "08:00", 225231, "Redness", icustay_id=""),
+        {**chart(3, "08:00", 225231, "Pain", icustay_id=""), "charttime": "2151-01-03 08:00:00"},
+    ]
     extract = mimic_iii.read(write(tmp_path, chartevents=rows, procedureevents_mv=lines))
     assert adverse(extract)["sign"].tolist() == ["erythema"]
 
 
 def test_order_of_the_source_rows_does_not_matter(tmp_path: Path) -> None:
-    lines = [line(LINE20, at(2), at(6)), line(LINE20, at(2, "01:00"), at(4)),
-             line(LINE18, at(2), at(4))]
-    rows = [*slot(2, "08:00", "Left Hand"), *slot(4, "08:00", "Left Hand"),
-            chart(3, "00:00", 225231, "WNL"), chart(3, "00:00", 225234, "Pain"),
-            chart(12, "00:00", 225231, "WNL")]
+    lines = [
+        line(LINE20, at(2), at(6)),
+        line(LINE20, at(2, "01:00"), at(4)),
+        line(LINE18, at(2), at(4)),
+    ]
+    rows = [
+        *slot(2, "08:00", "Left Hand"),
+        *slot(4, "08:00", "Left Hand"),
+        chart(3, "00:00", 225231, "WNL"),
+        chart(3, "00:00", 225234, "Pain"),
+        chart(12, "00:00", 225231, "WNL"),
+    ]
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     one = mimic_iii.read(write(tmp_path / "a", chartevents=rows, procedureevents_mv=lines))
     numbered = [{"row_id": number, **row} for number, row in enumerate(rows, start=1)]
     ranked = [{"row_id": number, **row} for number, row in enumerate(lines, start=1)]
-    two = mimic_iii.read(write(tmp_path / "b", chartevents=numbered[::-1],
-                               procedureevents_mv=ranked[::-1]))
+    two = mimic_iii.read(
+        write(tmp_path / "b", chartevents=numbered[::-1], procedureevents_mv=ranked[::-1])
+    )
     for name, table in one.tables.items():
         pd.testing.assert_frame_equal(table, two.tables[name])
         assert tuple(table.columns) == TABLES[name].names

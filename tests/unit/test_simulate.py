@@ -203,8 +203,21 @@ def test_site_episodes_end_after_they_start_and_carry_ketamine(extract: dict[str
 def test_charting_has_the_variety_that_readers_must_bear(extract: dict[str, Rows]) -> None:
     doses = extract["doses"]
     assert {r["status"] for r in doses} >= set(
-        "given started rate_change verified stopped new_bag applied removed delivered attempt "
-        "not_given held refused".split()
+        [
+            "given",
+            "started",
+            "rate_change",
+            "verified",
+            "stopped",
+            "new_bag",
+            "applied",
+            "removed",
+            "delivered",
+            "attempt",
+            "not_given",
+            "held",
+            "refused",
+        ]
     )
     assert {r["rate_unit"] for r in doses if r["drug"] == "ketamine"} >= {"mg/kg/h", "mg/h"}
     assert {r["source"] for r in doses} == {"mar", "icu"}
@@ -214,10 +227,17 @@ def test_charting_has_the_variety_that_readers_must_bear(extract: dict[str, Rows
     assert {r["scale"] for r in extract["pain_scores"]} == {"nrs", "vas"}
     assert {r["context"] for r in extract["pain_scores"]} == {"rest", "movement"}
     assert {r["status"] for r in extract["events"]} == {"present", "assessed_absent"}
-    assert any(r["entry_time"] != s["start"] for r, s in zip(
-        extract["patients"], [next(s for s in extract["stays"]
-                                   if s["patient_id"] == r["patient_id"])
-                              for r in extract["patients"]], strict=True))
+    assert any(
+        r["entry_time"] != s["start"]
+        for r, s in zip(
+            extract["patients"],
+            [
+                next(s for s in extract["stays"] if s["patient_id"] == r["patient_id"])
+                for r in extract["patients"]
+            ],
+            strict=True,
+        )
+    )
 
 
 def test_every_ketamine_rate_is_low_dose(cohort: list[Patient]) -> None:
@@ -302,8 +322,11 @@ def test_mme_ratio_is_recovered(cohort: list[Patient], arm: str, ratio: float) -
 
 
 def test_mme_level_is_the_patients_need(cohort: list[Patient]) -> None:
-    before = [mme_between(p, p.index - 3 * DAY, p.index) / 3 / p.mme for p in cohort
-              if p.index >= 3 * DAY and p.hospital[1] >= p.index]
+    before = [
+        mme_between(p, p.index - 3 * DAY, p.index) / 3 / p.mme
+        for p in cohort
+        if p.index >= 3 * DAY and p.hospital[1] >= p.index
+    ]
     assert fmean(before) == pytest.approx(1.0, abs=0.015)
 
 
@@ -317,7 +340,9 @@ def pain_change(patients: list[Patient], arm: str, window: tuple[int, int]) -> f
             scores = [
                 float(row["score"])
                 for row in p.tables["pain_scores"]
-                if row["state"] == "scored" and row["scale"] == "nrs" and row["context"] == "rest"
+                if row["state"] == "scored"
+                and row["scale"] == "nrs"
+                and row["context"] == "rest"
                 and p.index + a * HOUR <= int(row["time"]) < p.index + b * HOUR
             ]
             if len(scores) >= 2:

@@ -5,19 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
+from ruamel.yaml import YAML
 
-from ketamine_outcomes import study_file
+from ketamine_outcomes import study_docs, study_docs_text, study_file
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import factors
+from ketamine_outcomes.extract import tables
 from ketamine_outcomes.study import SimulatedCohort, SourceCohort, Study
 
-SHIPPED = sorted((Path(__file__).parents[2] / "config" / "studies").glob("*.yaml"))
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "config" / "studies").glob("*.yaml"))
 STUDY = """\
 name: small
 title: A small study for the tests
@@ -323,3 +329,125 @@ def test_cohort_values_are_typed_too(load: Callable[[str], Study]) -> None:
     assert study_file.scenario_definition(one, "subcutaneous") == study_file.scenario_definition(
         other, "subcutaneous"
     )
+
+
+# --- the generated pages ----------------------------------------------------------------------
+
+
+def read_yaml(text: str) -> Any:
+    return YAML(typ="safe", pure=True).load(text)
+
+
+@pytest.fixture(scope="module")
+def validator() -> Draft202012Validator:
+    """Return what an editor does with the schema."""
+    content = json.loads(study_docs.schema_json())
+    Draft202012Validator.check_schema(content)
+    return Draft202012Validator(content)
+
+
+def test_the_generated_pages_are_current() -> None:
+    assert study_docs.stale(ROOT) == []
+
+
+def test_the_generated_pages_hold_no_machine_path() -> None:
+    for make in study_docs.PAGES.values():
+        assert not re.search(r"(?<![\w.])/(home|work|tmp|root|usr|Users)/", make())
+
+
+def test_check_names_the_page_that_is_not_current(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "config" / "studies").mkdir(parents=True)
+    assert study_docs.main([], tmp_path) == 0
+    assert study_docs.main(["--check"], tmp_path) == 0
+    page = tmp_path / "config" / "README.md"
+    page.write_text(page.read_text() + "a line by hand\n")
+    capsys.readouterr()
+    assert study_docs.main(["--check"], tmp_path) == 1
+    said = capsys.readouterr().err
+    assert "config/README.md" in said
+    assert "schema" not in said and "dictionary" not in said
+    assert page.read_text().endswith("a line by hand\n")
+    (tmp_path / "config" / "study.schema.json").unlink()
+    assert study_docs.main([], tmp_path) == 0
+    assert study_docs.stale(tmp_path) == []
+
+
+def test_the_pages_are_the_same_each_time() -> None:
+    for make in study_docs.PAGES.values():
+        assert make() == make()
+
+
+def test_the_minimal_study_of_the_reference_loads(tmp_path: Path) -> None:
+    path = tmp_path / "minimal.yaml"
+    path.write_text(study_docs_text.MINIMAL)
+    assert study_docs_text.MINIMAL in study_docs.config_reference()
+    assert study_file.load(path).title == "Opioid need around the first ketamine course"
+
+
+@pytest.mark.parametrize("section", study_docs_text.EXAMPLES)
+def test_the_example_of_each_section_loads(tmp_path: Path, section: str) -> None:
+    example = study_docs_text.EXAMPLES[section]
+    own = example.partition(":")[0]
+    assert own == section
+    kept = read_yaml(study_docs_text.MINIMAL)
+    kept.pop(section, None)
+    name = kept.get("name") or read_yaml(example)["name"]
+    path = tmp_path / f"{name}.yaml"
+    # JSON is YAML: what is kept of the minimal study, then the example as printed.
+    path.write_text("\n".join(f"{k}: {json.dumps(v)}" for k, v in kept.items()) + "\n" + example)
+    assert section in study_file.load(path).model_fields_set
+    assert example in study_docs.config_reference()
+
+
+def test_the_reference_names_every_key() -> None:
+    page = study_docs.config_reference()
+    schema = json.loads(study_docs.schema_json())
+    for definition in schema["$defs"].values():
+        for key in definition["properties"]:
+            assert re.search(rf"`[\w.\[\]]*\.{key}`", page), key
+    for key in schema["properties"]:
+        assert f"## `{key}`" in page
+    assert set(study_docs_text.EXAMPLES) == set(schema["properties"])
+
+
+def test_the_dictionary_names_every_column_and_word() -> None:
+    page = study_docs.data_dictionary()
+    for name, table in tables.TABLES.items():
+        part = page.partition(f"## `{name}`")[2].partition("\n## ")[0]
+        for column in table.columns:
+            row = next(r for r in part.split("\n") if r.startswith(f"| `{column.name}` |"))
+            assert ("**yes**" in row) == column.required
+            assert all(f"`{word}`" in row for word in column.words)
+            assert column.meaning in row
+            assert column.unit in row
+            assert len(re.findall(r"(?<!\\)\|", row)) == 7
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_an_editor_accepts_the_shipped_studies(validator: Draft202012Validator, path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert list(validator.iter_errors(read_yaml(text))) == []
+    assert text.startswith("# yaml-language-server: $schema=../study.schema.json\n")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("title:", "titel:"),
+        ("path: data", "pathh: data"),
+        ("gap_hours: 24", "gap_hours: one day"),
+        ("gap_hours: 24", "gap_hours: 0"),
+        ("kind: mme", "kind: medel"),
+        ("{kind: mme}", "{kind: mme, scale: nrs}"),
+        ("[-24, 0]", "[-24, 0, 24]"),
+        ("times: shifted", "times: shifft"),
+        ("  opioid:", "  Opioid Use:"),
+        ("outcomes: [opioid]", "outcomes: []"),
+    ],
+)
+def test_an_editor_marks_a_fault(validator: Draft202012Validator, old: str, new: str) -> None:
+    text = changed(" 2024-01-31,", "")  # a date only to this reader, text to YAML 1.2
+    assert list(validator.iter_errors(read_yaml(text))) == []
+    assert list(validator.iter_errors(read_yaml(text.replace(old, new))))

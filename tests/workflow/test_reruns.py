@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from support_workflow import ROOT, command, workspace
 
-pytestmark = pytest.mark.xdist_group("reruns")
 STUDY = "studies/ketamine-case.yaml"
 RESULTS = Path("results/ketamine-case/mimic-iv-demo")
 

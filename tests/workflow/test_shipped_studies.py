@@ -12,7 +12,6 @@ import pytest
 
 from ketamine_outcomes import estimates
 
-pytestmark = pytest.mark.xdist_group("demo")
 RELEASES = {
     "ketamine-case": "mimic-iv-demo",
     "icu-acetaminophen": "mimic-iv-demo",

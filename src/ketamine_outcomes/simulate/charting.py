@@ -55,19 +55,40 @@ def _chart_scores(p: Patient, start: int, end: int) -> None:
         if missing:
             p.counts["scores_missing"] += 1
         elif asleep or u[k, 2] < 0.01:
-            p.add("pain_scores", time=time, scale="nrs", context="rest",
-                  state="asleep" if asleep else "unassessable")
+            p.add(
+                "pain_scores",
+                time=time,
+                scale="nrs",
+                context="rest",
+                state="asleep" if asleep else "unassessable",
+            )
         else:
-            p.add("pain_scores", time=time, scale="nrs", score=_rounded(pain, 10),
-                  context="rest", state="scored")
+            p.add(
+                "pain_scores",
+                time=time,
+                scale="nrs",
+                score=_rounded(pain, 10),
+                context="rest",
+                state="scored",
+            )
             if u[k, 3] < 0.10:
-                p.add("pain_scores", time=time, scale="nrs",
-                      score=_rounded(pain + m.pain_movement_points + float(u[k, 4]) - 0.5, 10),
-                      context="movement", state="scored")
+                p.add(
+                    "pain_scores",
+                    time=time,
+                    scale="nrs",
+                    score=_rounded(pain + m.pain_movement_points + float(u[k, 4]) - 0.5, 10),
+                    context="movement",
+                    state="scored",
+                )
             elif u[k, 3] > 0.97:
-                p.add("pain_scores", time=time, scale="vas",
-                      score=_rounded(10 * pain + 6 * float(u[k, 4]) - 3, 100),
-                      context="rest", state="scored")
+                p.add(
+                    "pain_scores",
+                    time=time,
+                    scale="vas",
+                    score=_rounded(10 * pain + 6 * float(u[k, 4]) - 3, 100),
+                    context="rest",
+                    state="scored",
+                )
         time += int(gaps[k])
 
 
@@ -85,8 +106,14 @@ def chart_events(p: Patient) -> None:
         time = p.index + int(rng.integers(0, 3 * DAY))
         if happens and time < end:
             p.counts[f"{event}_{p.arm}"] += 1
-            p.add("events", time=time, event=event, status="present",
-                  grade=1 + int(rng.random() < 0.35), attribution=attribution)
+            p.add(
+                "events",
+                time=time,
+                event=event,
+                status="present",
+                grade=1 + int(rng.random() < 0.35),
+                attribution=attribution,
+            )
         if event == "nausea":
             continue  # nobody asks for its absence: no row is not the same as none
         for day in range(3):
@@ -102,13 +129,22 @@ def chart_events(p: Patient) -> None:
                 p.add("events", time=start, event="dialysis_start", status="present")
                 p.add("events", time=start + 4 * HOUR, event="dialysis_end", status="present")
                 if rng.random() < 0.5:
-                    p.add("events", time=start + 3 * HOUR, event="sodium_thiosulfate",
-                          status="present")
+                    p.add(
+                        "events",
+                        time=start + 3 * HOUR,
+                        event="sodium_thiosulfate",
+                        status="present",
+                    )
     elif p.dialysis == "crrt":
         p.add("events", time=0, event="dialysis_start", status="present")
     if rng.random() < 0.08:
-        p.add("events", time=int(rng.integers(0, end)), event="debridement", status="present",
-              attribution="disease")
+        p.add(
+            "events",
+            time=int(rng.integers(0, end)),
+            event="debridement",
+            status="present",
+            attribution="disease",
+        )
     if reason == "hospice":
         p.add("events", time=end, event="hospice", status="present")
 
@@ -121,14 +157,28 @@ def chart_measurements(p: Patient) -> None:
     dialysed = p.dialysis != "peritoneal"
     for time in range(30, end, 2 * DAY):
         excess = float(rng.uniform(0, 3 if dialysed else 1))
-        p.add("measurements", time=time, name="weight_kg", value=round(p.weight + excess, 1),
-              unit="kg")
+        p.add(
+            "measurements",
+            time=time,
+            name="weight_kg",
+            value=round(p.weight + excess, 1),
+            unit="kg",
+        )
     for time in range(60, end, 12 * HOUR):
-        p.add("measurements", time=time, name="sbp", value=round(float(rng.normal(138, 18))),
-              unit="mmHg")
-        p.add("measurements", time=time, name="rass",
-              value=int(choose(rng, {"0": 0.75, "-1": 0.17, "-2": 0.04, "1": 0.04})),
-              unit="score")
+        p.add(
+            "measurements",
+            time=time,
+            name="sbp",
+            value=round(float(rng.normal(138, 18))),
+            unit="mmHg",
+        )
+        p.add(
+            "measurements",
+            time=time,
+            name="rass",
+            value=int(choose(rng, {"0": 0.75, "-1": 0.17, "-2": 0.04, "1": 0.04})),
+            unit="score",
+        )
     albumin, alt = float(rng.normal(2.9, 0.5)), float(rng.lognormal(3.0, 0.4))
     for time in range(90, end, 3 * DAY):
         for name, value, unit in (

@@ -18,10 +18,22 @@ POSITIONS = {
 }
 # Signs of an event that made someone act (>= C2), and of one that was only observed (C1).
 ACTED = {
-    "iv": {"phlebitis": 0.35, "infiltration": 0.30, "erythema": 0.15, "swelling": 0.10,
-           "extravasation": 0.05, "infection": 0.05},
-    "sc": {"induration": 0.35, "nodule": 0.20, "erythema": 0.20, "pain": 0.15, "swelling": 0.05,
-           "abscess": 0.05},
+    "iv": {
+        "phlebitis": 0.35,
+        "infiltration": 0.30,
+        "erythema": 0.15,
+        "swelling": 0.10,
+        "extravasation": 0.05,
+        "infection": 0.05,
+    },
+    "sc": {
+        "induration": 0.35,
+        "nodule": 0.20,
+        "erythema": 0.20,
+        "pain": 0.15,
+        "swelling": 0.05,
+        "abscess": 0.05,
+    },
 }
 OBSERVED = {
     "iv": {"erythema": 0.5, "pain": 0.3, "leak": 0.2},
@@ -84,8 +96,12 @@ def _chart_sites(p: Patient, route: str, start: int, stop: int) -> list[Run]:
         removed = last
         if cause in ("event", "disease") and rng.random() < 0.3:  # seen first, removed later
             removed = min(left, last + int(rng.integers(HOUR, 3 * HOUR)))
-        reason = {"event": "complication", "disease": "complication", "resited": "resited",
-                  "mishap": "dislodged" if rng.random() < 0.5 else "occluded"}.get(cause)
+        reason = {
+            "event": "complication",
+            "disease": "complication",
+            "resited": "resited",
+            "mishap": "dislodged" if rng.random() < 0.5 else "occluded",
+        }.get(cause)
         if reason is None:
             reason = "completed" if tail < left else why_left
             reason = reason if reason in ("completed", "died", "discharged") else "transferred"
@@ -119,16 +135,28 @@ def _chart_looks(p: Patient, route: str, site: str, start: int, end: int) -> Non
     time = start + exponential(rng, p.parameters.site_observe_hazard[route])
     while time < end:
         seen.add(time)
-        p.add("site_events", site_episode_id=site, time=time,
-              sign=choose(rng, OBSERVED[route]), grade=1, scale="consequence",
-              attribution="infusion" if rng.random() < 0.8 else "unclear")
+        p.add(
+            "site_events",
+            site_episode_id=site,
+            time=time,
+            sign=choose(rng, OBSERVED[route]),
+            grade=1,
+            scale="consequence",
+            attribution="infusion" if rng.random() < 0.8 else "unclear",
+        )
         p.counts[f"site_observed_{route}"] += 1
         time += exponential(rng, p.parameters.site_observe_hazard[route])
     time = start + int(rng.integers(4 * HOUR, 12 * HOUR))
     while time < end:
         if time not in seen:
-            p.add("site_events", site_episode_id=site, time=time, sign="none", grade=0,
-                  scale="consequence")
+            p.add(
+                "site_events",
+                site_episode_id=site,
+                time=time,
+                sign="none",
+                grade=0,
+                scale="consequence",
+            )
         time += int(rng.integers(8 * HOUR, 12 * HOUR + 1))
 
 
@@ -144,9 +172,15 @@ def _chart_event(p: Patient, route: str, site: str, time: int, *, by_disease: bo
         }
     p.add("site_events", site_episode_id=site, time=time, **cells, scale="consequence")
     if cells["sign"] == "phlebitis" and rng.random() < 0.5:  # the ward's own scale beside it
-        p.add("site_events", site_episode_id=site, time=time, sign="phlebitis",
-              grade=int(rng.integers(2, 5)), scale="ins_phlebitis",
-              attribution=cells["attribution"])
+        p.add(
+            "site_events",
+            site_episode_id=site,
+            time=time,
+            sign="phlebitis",
+            grade=int(rng.integers(2, 5)),
+            scale="ins_phlebitis",
+            attribution=cells["attribution"],
+        )
 
 
 def _chart_pump(p: Patient, runs: list[Run]) -> None:
@@ -165,10 +199,21 @@ def _chart_pump(p: Patient, runs: list[Run]) -> None:
         time += int(rng.integers(10 * HOUR, 30 * HOUR))
         factor = min(2.0, factor * float(rng.choice([1.25, 1.5, 0.8])))
     if bolus:
-        p.add("doses", order_id=f"{p.pid}-kb", drug="ketamine", product="Inj vial 50 mg/mL",
-              route=runs[0].route, form="injection", start=p.index,
-              amount=round(p.weight * float(rng.uniform(0.1, 0.25))), amount_unit="mg",
-              site_episode_id=runs[0].site, status="given", indication="pain", source="mar")
+        p.add(
+            "doses",
+            order_id=f"{p.pid}-kb",
+            drug="ketamine",
+            product="Inj vial 50 mg/mL",
+            route=runs[0].route,
+            form="injection",
+            start=p.index,
+            amount=round(p.weight * float(rng.uniform(0.1, 0.25))),
+            amount_unit="mg",
+            site_episode_id=runs[0].site,
+            status="given",
+            indication="pain",
+            source="mar",
+        )
     order = 1
     renewed = p.index + DAY
     for k, run in enumerate(runs, start=1):
@@ -216,12 +261,22 @@ def _chart_pump(p: Patient, runs: list[Run]) -> None:
             }
             if status == "new_bag":  # the amount is what the bag holds, not what was given
                 cells.update(amount=200, amount_unit="mg")
-            p.add("doses", **cells, order_id=f"{p.pid}-k{order}",
-                  infusion_id=f"{p.pid}-r{k}", source="mar")
+            p.add(
+                "doses",
+                **cells,
+                order_id=f"{p.pid}-k{order}",
+                infusion_id=f"{p.pid}-r{k}",
+                source="mar",
+            )
             if twice and status not in ("verified", "new_bag"):
                 p.counts["second_feed_rows"] += 1
-                p.add("doses", **cells, order_id=f"{p.pid}-j1", infusion_id=f"{p.pid}-q{k}",
-                      source="icu")
+                p.add(
+                    "doses",
+                    **cells,
+                    order_id=f"{p.pid}-j1",
+                    infusion_id=f"{p.pid}-q{k}",
+                    source="icu",
+                )
 
 
 def cumulative_incidence(
@@ -232,11 +287,10 @@ def cumulative_incidence(
     Simpson's rule on hazard x (1 + variance x hazard x u)^(-1/variance - 1) x exp(-competing u),
     the marginal density of the event among those whose site is still in.
     """
+
     def density(u: float) -> float:
         return float(
-            hazard
-            * (1 + variance * hazard * u) ** (-1 / variance - 1)
-            * math.exp(-competing * u)
+            hazard * (1 + variance * hazard * u) ** (-1 / variance - 1) * math.exp(-competing * u)
         )
 
     h = days / steps

@@ -85,8 +85,10 @@ def chart_opioids(p: Patient) -> None:
         rates: list[tuple[int, float]] = []
         for phase in need_phases(p, start, end):
             need = p.mme * phase.multiple - 2.4 * patch
-            parts = [(phase.start, min(phase.end, pump_end)), (max(phase.start, pump_end),
-                                                               phase.end)]
+            parts = [
+                (phase.start, min(phase.end, pump_end)),
+                (max(phase.start, pump_end), phase.end),
+            ]
             for running, (since, until) in zip((True, False), parts, strict=True):
                 if since >= until:
                     continue
@@ -95,8 +97,9 @@ def chart_opioids(p: Patient) -> None:
                     rate = round_at_random(p, 0.5 * need / FACTORS["fentanyl", "iv"] / 24, 0.5)
                     rates.append((since, rate))
                     rest = 0.5 * need
-                _chart_scheduled(p, drug, rest * scheduled, (since, until), (start, offset),
-                                 no_route)
+                _chart_scheduled(
+                    p, drug, rest * scheduled, (since, until), (start, offset), no_route
+                )
                 _chart_pushes(p, push, rest * (1 - scheduled), since, until)
         if rates:
             _chart_pump(p, rates, pump_end)
@@ -174,8 +177,15 @@ def _chart_pushes(p: Patient, key: str, mme: float, since: int, until: int) -> N
             source="mar",
         )
         if key == "pca" and u < 0.10:  # a press in the lock-out: an attempt, nothing delivered
-            p.add("doses", **{**row, "patient_id": p.pid, "start": min(time + 4, until - 1),
-                              "status": "attempt"})
+            p.add(
+                "doses",
+                **{
+                    **row,
+                    "patient_id": p.pid,
+                    "start": min(time + 4, until - 1),
+                    "status": "attempt",
+                },
+            )
         elif key != "pca" and u < 0.03:  # the same mass in the other unit
             other = amount / 1000 if unit == "mcg" else amount * 1000
             row.update(amount=round(other, 6), amount_unit="mg" if unit == "mcg" else "mcg")
@@ -235,8 +245,7 @@ def _chart_pump(p: Patient, rates: list[tuple[int, float]], stop: int) -> None:
         p.add("doses", **cells, order_id=order, infusion_id=pump, source="mar")
         if twice and status != "verified":
             p.counts["second_feed_rows"] += 1
-            p.add("doses", **cells, order_id=f"{p.pid}-i1", infusion_id=f"{p.pid}-g1",
-                  source="icu")
+            p.add("doses", **cells, order_id=f"{p.pid}-i1", infusion_id=f"{p.pid}-g1", source="icu")
 
 
 def _chart_other_drugs(p: Patient, start: int, end: int) -> None:
@@ -271,35 +280,75 @@ def _chart_odd_rows(p: Patient) -> None:
     as incomplete, or keeping them as lower bounds, does not move the expected ratio.
     """
     start, end, reason = p.hospital
-    base: dict[str, Cell] = {"product": "Inj vial", "route": "iv", "form": "injection",
-                             "status": "given", "source": "mar"}
+    base: dict[str, Cell] = {
+        "product": "Inj vial",
+        "route": "iv",
+        "form": "injection",
+        "status": "given",
+        "source": "mar",
+    }
 
     def somewhere() -> int:
         return int(p.rng.integers(start, end))
 
     if p.rng.random() < 0.015:
         p.counts["blank_unit_rows"] += 1
-        p.add("doses", **base, order_id=_new_order(p), drug="hydromorphone", start=somewhere(),
-              amount=0.5)
+        p.add(
+            "doses",
+            **base,
+            order_id=_new_order(p),
+            drug="hydromorphone",
+            start=somewhere(),
+            amount=0.5,
+        )
     if p.rng.random() < 0.015:
         p.counts["unknown_drug_rows"] += 1
-        p.add("doses", **base, order_id=_new_order(p), drug="pain cocktail", start=somewhere(),
-              amount=1, amount_unit="mL")
+        p.add(
+            "doses",
+            **base,
+            order_id=_new_order(p),
+            drug="pain cocktail",
+            start=somewhere(),
+            amount=1,
+            amount_unit="mL",
+        )
     if p.rng.random() < 0.015:
         p.counts["naloxone_rows"] += 1
-        p.add("doses", **base, order_id=_new_order(p), drug="naloxone", start=somewhere(),
-              amount=0.1, amount_unit="mg", indication="other")
+        p.add(
+            "doses",
+            **base,
+            order_id=_new_order(p),
+            drug="naloxone",
+            start=somewhere(),
+            amount=0.1,
+            amount_unit="mg",
+            indication="other",
+        )
     outside: dict[str, Cell] = {**base, "route": "oral", "form": "tablet", "product": "Tab 5 mg"}
     if p.rng.random() < 0.01:  # the emergency department, before observation began
         p.counts["out_of_stay_rows"] += 1
-        p.add("doses", **outside, order_id=_new_order(p), drug="oxycodone",
-              start=-int(p.rng.integers(HOUR, 5 * HOUR)), amount=5, amount_unit="mg")
+        p.add(
+            "doses",
+            **outside,
+            order_id=_new_order(p),
+            drug="oxycodone",
+            start=-int(p.rng.integers(HOUR, 5 * HOUR)),
+            amount=5,
+            amount_unit="mg",
+        )
     if p.rng.random() < 0.01 and reason == "discharged":  # charted after the patient had left
         time = end + int(p.rng.integers(HOUR, 5 * HOUR))
         if time < p.last_seen:
             p.counts["out_of_stay_rows"] += 1
-            p.add("doses", **outside, order_id=_new_order(p), drug="oxycodone", start=time,
-                  amount=5, amount_unit="mg")
+            p.add(
+                "doses",
+                **outside,
+                order_id=_new_order(p),
+                drug="oxycodone",
+                start=time,
+                amount=5,
+                amount_unit="mg",
+            )
 
 
 def _new_order(p: Patient) -> str:

@@ -207,8 +207,11 @@ def chart_patient_and_stays(p: Patient) -> None:
     # Overlapping rows per domain, not adjoining ones: the stay itself has no seam.
     kept: Sequence[tuple[int, str]] = [(start, "all")]
     if p.charted_from:
-        kept = [(start, "doses"), (p.charted_from, "pain_scores"), (p.charted_from,
-                                                                   "infusion_sites")]
+        kept = [
+            (start, "doses"),
+            (p.charted_from, "pain_scores"),
+            (p.charted_from, "infusion_sites"),
+        ]
     rows = [(since, end, observes, reason) for since, observes in kept]
     if p.readmission:
         back, again, why = p.readmission
@@ -218,5 +221,11 @@ def chart_patient_and_stays(p: Patient) -> None:
         # The last visit: a short look at pain only. Its end is the end of follow-up.
         rows.append((p.last_seen - 45, p.last_seen, "pain_scores", "censored"))
     for k, (since, until, observes, why) in enumerate(rows, start=1):
-        p.add("stays", stay_id=f"{p.pid}-v{k}", start=since, end=until, observes=observes,
-              end_reason=why)
+        p.add(
+            "stays",
+            stay_id=f"{p.pid}-v{k}",
+            start=since,
+            end=until,
+            observes=observes,
+            end_reason=why,
+        )

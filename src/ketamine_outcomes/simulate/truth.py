@@ -64,9 +64,7 @@ def expected_change(parameters: Parameters) -> dict[str, Any]:
         "baseline_latent_mean": {arm: pain[arm] / shares[arm] for arm in ARMS},
         "baseline_observed_mean": {arm: score[arm, -24] / shares[arm] for arm in ARMS},
         "change_observed": {
-            f"[{a},{b})": {
-                arm: (score[arm, a] - score[arm, -24]) / shares[arm] for arm in ARMS
-            }
+            f"[{a},{b})": {arm: (score[arm, a] - score[arm, -24]) / shares[arm] for arm in ARMS}
             for a, b in WINDOWS
         },
         "change_latent": {
@@ -113,7 +111,8 @@ def describe_truth(
             "exact": "in expectation: schedules have a uniform phase, pushes are Poisson, steps "
             "are rounded at random; independent of stay ends",
             "factors_mme_per_mg": {
-                f"{drug} {route}" + (" per mcg" if (drug, route) == ("fentanyl", "iv") else "")
+                f"{drug} {route}"
+                + (" per mcg" if (drug, route) == ("fentanyl", "iv") else "")
                 + (" per day and mcg/h" if route == "transdermal" else ""): factor
                 for (drug, route), factor in FACTORS.items()
             },

@@ -27,14 +27,37 @@ DOMAINS = ("doses", "infusion_sites", "pain_scores")
 DRUG_CATEGORIES = ("Medications", "Antibiotics")
 DRUG_UNITS = ("mg", "mcg", "g", "unit", "dose")
 UNITS = {
-    "ml": "mL", "cc": "mL", "grams": "g", "gm": "g", "units": "unit", "u": "unit",
-    "meq.": "mEq", "meq": "mEq",
-    "mcg/hour": "mcg/h", "mg/hour": "mg/h", "ml/hour": "mL/h", "units/hour": "unit/h",
-    "grams/hour": "g/h", "grams/min": "g/min", "meq./hour": "mEq/h", "mg/kg/hour": "mg/kg/h",
-    "mcg/kg/hour": "mcg/kg/h", "ml/kg/hour": "mL/kg/h", "units/min": "unit/min",
-    "mcghr": "mcg/h", "mghr": "mg/h", "mgmin": "mg/min", "mcgmin": "mcg/min",
-    "mcgkgmin": "mcg/kg/min", "mcgkghr": "mcg/kg/h", "mgkghr": "mg/kg/h", "mgkgmin": "mg/kg/min",
-    "uhr": "unit/h", "umin": "unit/min", "mlhr": "mL/h", "gmhr": "g/h",
+    "ml": "mL",
+    "cc": "mL",
+    "grams": "g",
+    "gm": "g",
+    "units": "unit",
+    "u": "unit",
+    "meq.": "mEq",
+    "meq": "mEq",
+    "mcg/hour": "mcg/h",
+    "mg/hour": "mg/h",
+    "ml/hour": "mL/h",
+    "units/hour": "unit/h",
+    "grams/hour": "g/h",
+    "grams/min": "g/min",
+    "meq./hour": "mEq/h",
+    "mg/kg/hour": "mg/kg/h",
+    "mcg/kg/hour": "mcg/kg/h",
+    "ml/kg/hour": "mL/kg/h",
+    "units/min": "unit/min",
+    "mcghr": "mcg/h",
+    "mghr": "mg/h",
+    "mgmin": "mg/min",
+    "mcgmin": "mcg/min",
+    "mcgkgmin": "mcg/kg/min",
+    "mcgkghr": "mcg/kg/h",
+    "mgkghr": "mg/kg/h",
+    "mgkgmin": "mg/kg/min",
+    "uhr": "unit/h",
+    "umin": "unit/min",
+    "mlhr": "mL/h",
+    "gmhr": "g/h",
 }
 ROUTE_CV = {
     "Intravenous Push": ("iv", "injection"),
@@ -102,16 +125,16 @@ def read(folder: Path) -> Extract:
     return Extract({name: conform(name, table) for name, table in tables.items()}, notes)
 
 
-def read_patients(
-    people: pd.DataFrame, admissions: pd.DataFrame, notes: list[str]
-) -> pd.DataFrame:
+def read_patients(people: pd.DataFrame, admissions: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Return one row per patient; age at the first admission, 90 for all over 89."""
-    visits = pd.DataFrame({
-        "patient_id": admissions["subject_id"],
-        "begin": admissions[["admittime", "edregtime"]].apply(pd.to_datetime).min(axis=1),
-        "leave": pd.to_datetime(admissions["dischtime"]),
-        "death": pd.to_datetime(admissions["deathtime"]),
-    })
+    visits = pd.DataFrame(
+        {
+            "patient_id": admissions["subject_id"],
+            "begin": admissions[["admittime", "edregtime"]].apply(pd.to_datetime).min(axis=1),
+            "leave": pd.to_datetime(admissions["dischtime"]),
+            "death": pd.to_datetime(admissions["deathtime"]),
+        }
+    )
     by = visits.groupby("patient_id")
     table = pd.DataFrame({"patient_id": people["subject_id"]})
     table["entry_time"] = table["patient_id"].map(by["begin"].min())
@@ -142,13 +165,15 @@ def read_icu_stays(
 ) -> pd.DataFrame:
     """Return ICU stays with why they ended; a stay ends with death at the latest."""
     leave = admissions.set_index("hadm_id")["dischtime"]
-    table = pd.DataFrame({
-        "patient_id": icu["subject_id"],
-        "icustay_id": icu["icustay_id"],
-        "start": pd.to_datetime(icu["intime"]),
-        "end": pd.to_datetime(icu["outtime"]),
-        "discharge": pd.to_datetime(icu["hadm_id"].map(leave)),
-    })
+    table = pd.DataFrame(
+        {
+            "patient_id": icu["subject_id"],
+            "icustay_id": icu["icustay_id"],
+            "start": pd.to_datetime(icu["intime"]),
+            "end": pd.to_datetime(icu["outtime"]),
+            "discharge": pd.to_datetime(icu["hadm_id"].map(leave)),
+        }
+    )
     table["death"] = table["patient_id"].map(people.set_index("patient_id")["death_time"])
     open_end = table["end"].isna()
     table["end"] = table["end"].fillna(table["discharge"])
@@ -184,15 +209,17 @@ def read_chart(folder: Path, icu: pd.DataFrame, notes: list[str]) -> pd.DataFram
     raw = _rows(folder, _chart_name(folder), where_items=ITEMS)
     wrong = raw["error"].eq("1")
     raw = raw[~wrong]
-    chart = pd.DataFrame({
-        "patient_id": raw["subject_id"],
-        "icustay_id": raw["icustay_id"],
-        "row_id": raw["row_id"].astype("int64"),
-        "itemid": raw["itemid"],
-        "time": pd.to_datetime(raw["charttime"]),
-        "value": raw["value"],
-        "valuenum": pd.to_numeric(raw["valuenum"]),
-    })
+    chart = pd.DataFrame(
+        {
+            "patient_id": raw["subject_id"],
+            "icustay_id": raw["icustay_id"],
+            "row_id": raw["row_id"].astype("int64"),
+            "itemid": raw["itemid"],
+            "time": pd.to_datetime(raw["charttime"]),
+            "value": raw["value"],
+            "valuenum": pd.to_numeric(raw["valuenum"]),
+        }
+    )
     lost = chart["icustay_id"].isna()
     by_time = chart.loc[lost, ["patient_id", "row_id", "time"]].merge(icu, on="patient_id")
     inside = by_time[(by_time["start"] <= by_time["time"]) & (by_time["time"] <= by_time["end"])]
@@ -220,18 +247,22 @@ def read_pain(chart: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     rows = rows[~twice]
     word = rows["value"].fillna("").str.strip().str.lower()
     unable = word.str.startswith("unable")
-    number = rows["valuenum"].where(rows["itemid"] == PAIN_MV).fillna(
-        pd.to_numeric(word.str.extract(r"^(\d+)")[0])
+    number = (
+        rows["valuenum"]
+        .where(rows["itemid"] == PAIN_MV)
+        .fillna(pd.to_numeric(word.str.extract(r"^(\d+)")[0]))
     )
     usable = (word != "") & (unable | number.notna())
-    table = pd.DataFrame({
-        "patient_id": rows["patient_id"],
-        "time": rows["time"],
-        "scale": "nrs",
-        "score": number.where(~unable),
-        "context": (~rows["main"]).map({True: "rest", False: None}),
-        "state": unable.map({True: "unassessable", False: "scored"}),
-    })[usable]
+    table = pd.DataFrame(
+        {
+            "patient_id": rows["patient_id"],
+            "time": rows["time"],
+            "scale": "nrs",
+            "score": number.where(~unable),
+            "context": (~rows["main"]).map({True: "rest", False: None}),
+            "state": unable.map({True: "unassessable", False: "scored"}),
+        }
+    )[usable]
     same = table.duplicated()
     notes.append(
         f"{int((unable & usable).sum())} pain rows say that no score could be given and have none; "
@@ -338,19 +369,21 @@ def _doses_cv(raw: pd.DataFrame, items: pd.DataFrame, notes: list[str]) -> pd.Da
 def _dose_columns(
     rows: pd.DataFrame, items: pd.DataFrame, feed: str, start: pd.Series
 ) -> pd.DataFrame:
-    return pd.DataFrame({
-        "patient_id": rows["subject_id"],
-        "dose_id": f"{feed}-" + rows["row_id"],
-        "order_id": f"{feed}-" + rows["orderid"],
-        "infusion_id": f"{feed}-" + rows["linkorderid"],
-        "drug": rows["itemid"].map(items["label"]),
-        "start": pd.to_datetime(start),
-        "amount": pd.to_numeric(rows["amount"]),
-        "amount_unit": _units(rows["amountuom"]),
-        "rate": pd.to_numeric(rows["rate"]),
-        "rate_unit": _units(rows["rateuom"]),
-        "source": f"icu_{feed}",
-    })
+    return pd.DataFrame(
+        {
+            "patient_id": rows["subject_id"],
+            "dose_id": f"{feed}-" + rows["row_id"],
+            "order_id": f"{feed}-" + rows["orderid"],
+            "infusion_id": f"{feed}-" + rows["linkorderid"],
+            "drug": rows["itemid"].map(items["label"]),
+            "start": pd.to_datetime(start),
+            "amount": pd.to_numeric(rows["amount"]),
+            "amount_unit": _units(rows["amountuom"]),
+            "rate": pd.to_numeric(rows["rate"]),
+            "rate_unit": _units(rows["rateuom"]),
+            "source": f"icu_{feed}",
+        }
+    )
 
 
 def _units(words: pd.Series) -> pd.Series:
@@ -372,15 +405,17 @@ def _lines(folder: Path, notes: list[str]) -> pd.DataFrame:
         f"{int(good.sum())} charted peripheral lines; {int((~good).sum())} cancelled, or without "
         "stay, start or end, were dropped."
     )
-    table = pd.DataFrame({
-        "patient_id": raw["subject_id"],
-        "icustay_id": raw["icustay_id"],
-        "row_id": raw["row_id"],
-        "device": raw["itemid"].map(lines.LINE_MV),
-        "position": raw["location"],
-        "start": pd.to_datetime(raw["starttime"]),
-        "end": pd.to_datetime(raw["endtime"]),
-    })[good]
+    table = pd.DataFrame(
+        {
+            "patient_id": raw["subject_id"],
+            "icustay_id": raw["icustay_id"],
+            "row_id": raw["row_id"],
+            "device": raw["itemid"].map(lines.LINE_MV),
+            "position": raw["location"],
+            "start": pd.to_datetime(raw["starttime"]),
+            "end": pd.to_datetime(raw["endtime"]),
+        }
+    )[good]
     return table.sort_values(["patient_id", "start", "row_id"], ignore_index=True)
 
 

@@ -57,8 +57,13 @@ import re
 
 import pandas as pd
 
-APPEARANCE_MV = {"224119": "22G", "225231": "20G", "225234": "18G", "225237": "16G",
-                 "225240": "14G"}
+APPEARANCE_MV = {
+    "224119": "22G",
+    "225231": "20G",
+    "225234": "18G",
+    "225237": "16G",
+    "225240": "14G",
+}
 REASON_MV = {"225230": "20G", "225233": "18G"}
 SCALE_MV = {
     "228011": ("18G", "ins_phlebitis"),
@@ -111,10 +116,32 @@ REMOVAL = pd.Timedelta(hours=2)
 SHIFT = pd.Timedelta(hours=12)
 AT_EXIT = pd.Timedelta(minutes=5)
 
-CHARTING = ["patient_id", "icustay_id", "system", "label", "time", "row_id", "charted_as", "word",
-            "sign", "grade", "scale"]
-_SITE = ["patient_id", "icustay_id", "system", "site_episode_id", "route", "device", "position",
-         "start", "end", "end_reason", "end_inferred"]
+CHARTING = [
+    "patient_id",
+    "icustay_id",
+    "system",
+    "label",
+    "time",
+    "row_id",
+    "charted_as",
+    "word",
+    "sign",
+    "grade",
+    "scale",
+]
+_SITE = [
+    "patient_id",
+    "icustay_id",
+    "system",
+    "site_episode_id",
+    "route",
+    "device",
+    "position",
+    "start",
+    "end",
+    "end_reason",
+    "end_inferred",
+]
 
 
 def read_charting(chart: pd.DataFrame) -> pd.DataFrame:
@@ -199,8 +226,9 @@ def build_sites(
     notes: list[str] = []
     metavision = charting[charting["system"] == "metavision"]
     joined, leftover = join_lines(metavision, lines, notes)
-    charted = lines.assign(site_episode_id="mv-" + lines["row_id"].astype(str), system="metavision",
-                           end_inferred=False)
+    charted = lines.assign(
+        site_episode_id="mv-" + lines["row_id"].astype(str), system="metavision", end_inferred=False
+    )
     inferred, inferred_rows = infer_lines(leftover, lines, notes)
     slots, slot_rows = split_slots(charting[charting["system"] == "carevue"], notes)
     sites = _stack([charted, inferred, slots])
@@ -247,9 +275,9 @@ def join_lines(
     # choice of one line: removal near the finding, then running, then nearest in time
     pairs["rank"] = 2 - 1 * pairs["running"]
     pairs.loc[pairs["removed"], "rank"] = 0
-    outside = pd.concat(
-        [pairs["start"] - pairs["time"], pairs["time"] - pairs["end"]], axis=1
-    ).max(axis=1)
+    outside = pd.concat([pairs["start"] - pairs["time"], pairs["time"] - pairs["end"]], axis=1).max(
+        axis=1
+    )
     pairs["distance"] = outside
     pairs.loc[pairs["removed"], "distance"] = from_end[pairs["removed"]]
     # among running lines the one that ends first has the smallest time left
@@ -426,8 +454,16 @@ def _findings(rows: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     seen = seen[~repeated]
     # the chart does not say whether infusion or disease did it
     seen["attribution"] = seen["sign"].ne("none").map({True: "unclear", False: None})
-    columns = ["patient_id", "site_episode_id", "time", "sign", "grade", "scale", "attribution",
-               "charted_as"]
+    columns = [
+        "patient_id",
+        "site_episode_id",
+        "time",
+        "sign",
+        "grade",
+        "scale",
+        "attribution",
+        "charted_as",
+    ]
     return seen[columns].sort_values(
         ["patient_id", "time", "site_episode_id", "sign", "scale"], ignore_index=True
     )
