@@ -112,10 +112,9 @@ def explain(found: Any, node: Node, where: str = "") -> Fault:
         return Fault(node.at, f"{where}: {quoted(value)} is not allowed{near}", listed(allowed))
     if kind == "value_error":
         reason = str(context["error"])
-        found_in = schema.sections(here.schema)
-        if not found_in:
+        if not schema.sections(here.schema):
             return Fault(node.at, f"{where}: {quoted(value)} does not fit: {reason}", such)
-        rule = schema.RULES.get(found_in[0].__name__, "")
+        rule, _ = schema.rule(here.schema)
         hint = f"write e.g. {rule}" if rule else ""
         return Fault(_guilty(here, node), f"{where}: {reason}", hint)
     bound = {

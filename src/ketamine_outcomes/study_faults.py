@@ -104,8 +104,11 @@ def _fault_of(found: Any, beside: Sequence[Any], tree: Node) -> list[Fault]:
         what = f"unknown key {key!r} in {parent.where or 'the study'}, did you mean {better!r}?"
         hint = meaning(better, schema.spot((*found["loc"][:-1], better)).field)
         return [Fault(tree.find(here.path).key_line, what, hint, "unknown_key")]
-    if found["type"] == "value_error" and tree.find(here.path).gone:
-        return []  # a rule about a whole section cannot be judged while a part of it is out
+    if found["type"] == "value_error":
+        # A rule about a whole section cannot be judged while a key that it is about is out.
+        gone, (_, about) = tree.find(here.path).gone, schema.rule(here.schema)
+        if gone & (about or gone):
+            return []
     faults = [explain(found, tree.find(here.path))]
     if found["type"] in ("union_tag_not_found", "union_tag_invalid"):
         faults += _keys_of_none(here, tree)

@@ -35,7 +35,7 @@ def check(study: Study, tree: Node, known: Mapping[str, list[str]]) -> list[Faul
         if name.value in taken:
             line = taken[name.value]
             what = f"the scenario name {name.value!r} is taken"
-            said = f"by line {line}" if line else "`base` is the study as written"
+            said = f"line {line} has it" if line else "`base` is the study as written"
             found.append(Fault(name.line, what, f"choose another name: {said}", "scenario"))
         taken.setdefault(name.value, name.line)
         usable = {}

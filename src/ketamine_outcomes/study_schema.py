@@ -69,15 +69,26 @@ EXAMPLES: dict[str, str] = {
     "at": "stay_start",
     "assume_observed": "first_to_last_record",
 }
-#: What a section can look like when a rule about the whole of it is broken.
-RULES: dict[str, str] = {
-    "Index": "drug: ketamine",
-    "Windows": "baseline: [-24, 0] and follow_up: [[0, 24], [24, 48]]",
-    "Eligibility": "{from: patients.age_years, at_least: 18}",
-    "ResponderOutcome": "fall_at_least: 0.3",
-    "SiteEvent": "grade_at_least: 2",
-    "Disclosure": "policy: custom and threshold: 10",
+#: Rules about a whole section: what obeys them, and the keys that they are about.
+RULES: dict[str, tuple[str, frozenset[str]]] = {
+    "Index": ("drug: ketamine", frozenset(("unit", "drug"))),
+    "Windows": (
+        "baseline: [-24, 0] and follow_up: [[0, 24], [24, 48]]",
+        frozenset(("baseline", "follow_up", "primary_mme")),
+    ),
+    "Eligibility": (
+        "{from: patients.age_years, at_least: 18}",
+        frozenset(("at_least", "at_most", "any_of", "equals")),
+    ),
+    "ResponderOutcome": (
+        "fall_at_least: 0.3",
+        frozenset(("fall_at_least", "points_at_least")),
+    ),
+    "SiteEvent": ("grade_at_least: 2", frozenset(("signs", "grade_at_least"))),
+    "Disclosure": ("policy: custom and threshold: 10", frozenset(("policy", "threshold"))),
 }
+#: A rule that is not in the list may be about any key.
+NO_RULE: tuple[str, frozenset[str]] = ("", frozenset())
 
 
 @dataclass(frozen=True)
@@ -149,6 +160,12 @@ def words(schema: Any) -> list[str]:
     """Return the words that a closed vocabulary allows, else nothing."""
     schema = strip(schema)
     return [str(word) for word in get_args(schema)] if get_origin(schema) is Literal else []
+
+
+def rule(wanted: Any) -> tuple[str, frozenset[str]]:
+    """Return what obeys the rule about a whole section, and the keys that it is about."""
+    found = sections(wanted)
+    return RULES.get(found[0].__name__, NO_RULE) if found else NO_RULE
 
 
 def is_window(schema: Any) -> bool:

@@ -471,6 +471,13 @@ def test_the_same_fault_of_several_entries_stays_several(tmp_path: Path) -> None
     ]  # fmt: skip
 
 
+def test_a_wrong_value_hides_no_rule_about_other_keys(tmp_path: Path) -> None:
+    text = plant(STUDY, "policy: none", "policy: custom\n  patient_level: everyone")
+    said = [fault.message for fault in faults(tmp_path, text)]
+    assert len(said) == 2
+    assert any("threshold" in message for message in said)
+
+
 def test_patient_ids_are_not_echoed(tmp_path: Path) -> None:
     text = plant(STUDY, '["1001", "1002"]', '[["77001"], {id: "77002"}]')
     assert "7700" not in str([(f.message, f.hint) for f in faults(tmp_path, text)])

@@ -1,4 +1,4 @@
-"""Reruns are right: what changed is computed again, nothing else, and a killed run ends the same."""
+"""Reruns are right: what changed is computed again, and a killed run ends the same."""
 
 from __future__ import annotations
 
