@@ -112,9 +112,16 @@ class SimulatedCohort(Section):
     patients: int = Field(default=300, ge=1, description="Number of patients.")
     seed: int = Field(default=1, ge=0, description="Seed: same seed, same patients.")
     null: bool = Field(default=False, description="True makes every ketamine effect nil.")
-    feed_priority: tuple[str, ...] = ("mar", "icu")
-    assume_route: dict[Literal["parenteral"], Route] = Field(default_factory=dict)
-    max_bad_rows: float = Field(default=0.05, ge=0, le=1)
+    feed_priority: tuple[str, ...] = Field(
+        default=("mar", "icu"), description="Feeds of `doses.source`, the most trusted first."
+    )
+    assume_route: dict[Literal["parenteral"], Route] = Field(
+        default_factory=dict,
+        description="Route taken for parenteral products without a recorded route (flagged).",
+    )
+    max_bad_rows: float = Field(
+        default=0.05, ge=0, le=1, description="Share of unusable rows of a table that is an error."
+    )
 
 
 Cohort = Annotated[SourceCohort | SimulatedCohort, Field(discriminator="source")]
@@ -219,7 +226,11 @@ class Eligibility(Section):
 class Covariate(Section):
     """A value known at index."""
 
-    reads: str = Field(alias="from", description="As in eligibility.")
+    reads: str = Field(
+        alias="from",
+        description="patients.COLUMN, measurements.NAME (last before index), index.route, "
+        "infusion_sites.COLUMN, or hours_observed.DOMAIN / scores.SCALE in the baseline window.",
+    )
     groups: dict[str, tuple[str, ...]] | None = Field(
         default=None, description="Pools words: {group: [words]}."
     )

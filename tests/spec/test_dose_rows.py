@@ -250,11 +250,13 @@ def test_names_match_by_whole_words():
 
 
 def test_an_unknown_name_is_a_fault_where_the_table_holds_opioids_only():
-    _, classes = ledger(
+    found, classes = ledger(
         [{"drug": "Wonderdrug", "start": 1, "amount": 1, "amount_unit": "mg"}],
         assume=Assumptions(unknown_is_opioid=True),
     )
     assert classes == [("unconverted", "unknown_drug")]
+    assert mme(found, 0, 24)["incomplete"]
+    assert found.unmapped[["word", "rows"]].values.tolist() == [["Wonderdrug", 1]]
 
 
 def test_combination_tablets_count_their_opioid():

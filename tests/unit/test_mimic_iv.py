@@ -8,11 +8,12 @@ import pytest
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.extract.readers import mimic_iv
 
-DETAIL = (
-    "subject_id emar_id parent_field_ordinal administration_type dose_due dose_due_unit dose_given "
-    "dose_given_unit product_unit product_code product_description infusion_rate "
-    "infusion_rate_unit infusion_rate_adjustment new_iv_bag_hung route pharmacy_id"
-).split()
+DETAIL = [
+    "subject_id", "emar_id", "parent_field_ordinal", "administration_type", "dose_due",
+    "dose_due_unit", "dose_given", "dose_given_unit", "product_unit", "product_code",
+    "product_description", "infusion_rate", "infusion_rate_unit", "infusion_rate_adjustment",
+    "new_iv_bag_hung", "route", "pharmacy_id",
+]  # fmt: skip
 
 
 class Folder:
@@ -51,7 +52,8 @@ class Folder:
               ["subject_id", "hadm_id", "admittime", "dischtime", "deathtime",
                "discharge_location"])  # fmt: skip
         write("hosp/transfers", self.transfers,
-              ["subject_id", "hadm_id", "transfer_id", "eventtype", "intime", "outtime"])  # fmt: skip
+              ["subject_id", "hadm_id", "transfer_id", "eventtype", "intime",
+               "outtime"])  # fmt: skip
         write("hosp/emar", self.events,
               ["subject_id", "hadm_id", "emar_id", "poe_id", "pharmacy_id", "charttime",
                "medication", "event_txt"])  # fmt: skip

@@ -25,6 +25,8 @@ ROW_COLUMNS = (
     "drug_resolved", "drug_class", "route_resolved", "route_assumed", "form", "amount_mg",
     "rate_mg_per_h", "rate_mcg_per_h", "rate_mg_per_kg_h", "has_amount", "fault",
 )  # fmt: skip
+#: Ingredient of a name that is not in the dictionary.
+UNKNOWN = "unknown"
 NEURAXIAL = frozenset(("epidural", "intrathecal"))
 INTERVAL_COLUMNS = (
     "dose_id", "patient_id", "drug", "drug_class", "route", "form", "form_class", "kind",
@@ -68,11 +70,19 @@ def classify(extract: Extract, assume: Assumptions, index_drug: str | None = Non
     described = rows.describe(
         extract.rows("doses"), extract.rows("patients"), extract.rows("measurements"), assume
     )
+    described["unknown_name"] = described["drug_class"].isna()
+    if assume.unknown_is_opioid:
+        # Where the table holds opioids only, a name that is not in the dictionary is an opioid
+        # that was given and cannot be counted.
+        described.loc[described["unknown_name"], ["drug_resolved", "drug_class"]] = [
+            UNKNOWN,
+            "opioid",
+        ]
     wanted = described["drug_class"].isin(["opioid", "ketamine"])
     if index_drug is not None:
         wanted |= described["drug_resolved"].eq(index_drug)
     described["class"], described["reason"], described["flags"] = "", "", ""
-    _class_bystanders(described, wanted, assume)
+    _class_bystanders(described, wanted)
     stays = _stays(extract) if assume.stays_complete else None
     deaths = intervals_of(extract.rows("patients").set_index("patient_id")["death_time"])
     pieces: list[dict[str, Any]] = []
@@ -116,16 +126,13 @@ def intervals_of(times: pd.Series) -> dict[str, int]:
     return dict(zip(known.index.astype(str), intervals.microseconds(known).tolist(), strict=True))
 
 
-def _class_bystanders(described: pd.DataFrame, wanted: pd.Series, assume: Assumptions) -> None:
+def _class_bystanders(described: pd.DataFrame, wanted: pd.Series) -> None:
     unknown = described["drug_class"].isna()
     rest = ~wanted & ~unknown
     described.loc[rest, "class"] = "non_opioid"
     described.loc[rest, "reason"] = described.loc[rest, "drug_class"]
     described.loc[described["drug_class"].eq("antagonist"), "flags"] = "antagonist"
-    described.loc[unknown, "class"] = "unconverted" if assume.unknown_is_opioid else "non_opioid"
-    described.loc[unknown, "reason"] = (
-        "unknown_drug" if assume.unknown_is_opioid else "not_in_dictionary"
-    )
+    described.loc[unknown, ["class", "reason"]] = ["non_opioid", "not_in_dictionary"]
 
 
 def _row(record: dict[str, Any]) -> timeline.Row:
@@ -176,6 +183,8 @@ def _row(record: dict[str, Any]) -> timeline.Row:
         row.flags.add("neuraxial_excluded")
     if row.excluded == "ultrashort":
         row.flags.add("intraop_ultrashort_excluded")
+    elif row.drug == UNKNOWN:
+        row.fault = "unknown_drug"
     if row.route is None and not row.fault:
         row.fault = "no_route"
     # A per-kg rate without a weight is no mass, but the profile in mg/kg/h is known.
@@ -254,7 +263,7 @@ def _interval_table(pieces: list[dict[str, Any]], described: pd.DataFrame) -> pd
 
 
 def _unmapped(described: pd.DataFrame) -> pd.DataFrame:
-    unknown = described.loc[described["drug_class"].isna(), "drug"].value_counts()
+    unknown = described.loc[described["unknown_name"], "drug"].value_counts()
     unit = described.loc[
         described["fault"].eq("unknown_unit") & described["drug_class"].eq("opioid"), "amount_unit"
     ].value_counts()

@@ -94,12 +94,11 @@ def describe(
     """
     rows = doses.copy()
     found = {name: drugs.resolve(name) for name in rows["drug"].dropna().unique()}
-    rows["drug_resolved"] = rows["drug"].map(
-        {name: drug.ingredient for name, drug in found.items() if drug}
-    )
-    rows["drug_class"] = rows["drug"].map(
-        {name: drug.drug_class for name, drug in found.items() if drug}
-    )
+    for column, cells in (
+        ("drug_resolved", {name: drug.ingredient for name, drug in found.items() if drug}),
+        ("drug_class", {name: drug.drug_class for name, drug in found.items() if drug}),
+    ):
+        rows[column] = rows["drug"].map(cells).astype("object")
     rows["form"] = rows["form"].fillna("unknown")
     blank = rows["form"].eq("unknown") & rows["product"].notna()
     rows.loc[blank, "form"] = rows.loc[blank, "product"].map(_form_of_product)
@@ -123,7 +122,7 @@ def _add_route(rows: pd.DataFrame, assume: Assumptions) -> None:
     rows["route_assumed"] = parenteral & (assume.parenteral_route is not None)
     if assume.parenteral_route is not None:
         route = route.mask(parenteral, assume.parenteral_route)
-    rows["route_resolved"] = route
+    rows["route_resolved"] = route.astype("object")
 
 
 def _weights(rows: pd.DataFrame, patients: pd.DataFrame, measurements: pd.DataFrame) -> pd.Series:

@@ -78,11 +78,11 @@ def read_cohort(
     else:
         extract = _read_mimic(cohort.source, folder)
         faults = identifiers.check_identifiers(extract, times, waivers=waivers)
+    if isinstance(cohort, SourceCohort) and cohort.patients is not None:
+        _keep(extract, cohort.patients)
     cleaned, found = checks.clean(
         extract, cohort.max_bad_rows, times=times, files=files, earlier=faults
     )
-    if isinstance(cohort, SourceCohort) and cohort.patients is not None:
-        _keep(cleaned, cohort.patients)
     return Intake(cleaned, [*faults, *found])
 
 
@@ -105,8 +105,7 @@ def _keep(extract: Extract, patients: tuple[str, ...]) -> None:
             do="check `patients` of the cohort in the study file",
         )
     for name, table in extract.tables.items():
-        kept = table[table["patient_id"].isin(list(patients))].reset_index(drop=True)
-        extract.tables[name] = kept
+        extract.tables[name] = table[table["patient_id"].isin(list(patients))]
 
 
 def check_study(path: Path, folder: Path | None = None) -> dict[str, Any]:
@@ -134,8 +133,9 @@ def check_study(path: Path, folder: Path | None = None) -> dict[str, Any]:
     except UserError as error:
         return {**empty, "faults": [_study_fault(error, path)]}
     results = []
-    for cohort in study.cohorts.values():
+    for name, cohort in study.cohorts.items():
         if isinstance(cohort, SimulatedCohort) and folder is None:
+            results.append(_made_by_the_run(study.name, name))
             continue
         source = folder or Path(getattr(cohort, "path", ""))
         try:
@@ -144,6 +144,11 @@ def check_study(path: Path, folder: Path | None = None) -> dict[str, Any]:
             return {**empty, "study": study.name, "faults": [_study_fault(error, path)]}
         results.append(intake.report(study.name))
     return _merged(study.name, results)
+
+
+def _made_by_the_run(study: str, cohort: str) -> dict[str, Any]:
+    note = Fault("note", "simulated", message=f"the cohort {cohort} is made by the run itself")
+    return {"study": study, "exit": 0, "faults": [note.to_json()], "tables": {}, "questions": []}
 
 
 def _study_fault(error: UserError, path: Path) -> dict[str, Any]:
@@ -176,10 +181,11 @@ def in_words(result: dict[str, Any]) -> str:
     """Return a check's result as lines to read."""
     lines = [f"{result['study']}:"]
     for table, counts in result["tables"].items():
-        lines.append(f"  {table}: {counts['rows']} rows, {counts['patients']} patients")
+        rows = checks.counted(counts["rows"], "row")
+        lines.append(f"  {table}: {rows}, {checks.counted(counts['patients'], 'patient')}")
     for question in result["questions"]:
         answer = (
-            f"{question['n_patients']} patients"
+            checks.counted(question["n_patients"], "patient")
             if question["answerable"]
             else f"cannot be answered: {question['why']}"
         )

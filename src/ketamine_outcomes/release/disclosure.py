@@ -98,6 +98,10 @@ def apply(estimates: pd.DataFrame, disclosure: Disclosure) -> pd.DataFrame:
     frame = estimates.copy()
     for column in (*contract.RESULTS, "ci_level", "status", "note"):
         frame[column] = [row[column] for row in out]
+    # Why an analysis was refused tells how few patients there are.
+    refused = frame["status"] == "refused"
+    frame.loc[refused, "note"] = "too few patients for this analysis"
+    frame.loc[refused, "method"] = ""
     for column in contract.NUMBERS:
         frame[column] = frame[column].astype("float64")
     contract.check(frame)

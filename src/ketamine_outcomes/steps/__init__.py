@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "cohort": ("index", "windows", "eligibility", "covariates"),
     "outcomes": ("index", "exposure", "windows", "outcomes"),
     "analyses": (*DEFINITION,),
-    "scenarios": (*DEFINITION, "cohort", "scenarios", "disclosure"),
+    "scenarios": (*DEFINITION, "cohort", "scenarios"),
     "release": ("disclosure",),
     "figures": (*DEFINITION, "title", "disclosure", "cohort"),
     "tables": (*DEFINITION, "title", "disclosure", "cohort"),
@@ -91,7 +91,9 @@ def settings(study: Study, cohort: str, step: str, *, hashes: dict[str, str] | N
         from ketamine_outcomes.extract.intake import declared_columns
 
         content["extra_columns"] = declared_columns(study)
-    if step in ("analyses", "scenarios", "page", "manifest"):
+    if step == "analyses":
+        content["hashes"] = {"base": (hashes or {})["base"]}
+    elif step in ("scenarios", "page", "manifest"):
         content["hashes"] = hashes
     return files.canonical_json(content)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from ketamine_outcomes import estimates, files, study_file
+from ketamine_outcomes import estimates, files, study_definition
 from ketamine_outcomes.analyses.common import Data
 from ketamine_outcomes.analyses.run import run as run_analyses
 from ketamine_outcomes.cohort.build import build_units
@@ -22,13 +22,14 @@ from ketamine_outcomes.outcomes.build import build_outcomes, finish_ledger, ledg
 from ketamine_outcomes.steps import Job
 from ketamine_outcomes.study import Study
 
+#: Sections that a definition does not depend on, and that this step therefore does not see.
+UNSEEN = {"title": "as in the study", "disclosure": {"policy": "none"}}
+
 
 def run(job: Job) -> None:
     """Write private/estimates_scenarios.parquet (no rows without scenarios)."""
     assert job.hashes is not None
-    whole = Study.model_validate(
-        {"title": "as in the study", **job.study.model_dump(mode="json", by_alias=True)}
-    )
+    whole = Study.model_validate({**UNSEEN, **job.study.model_dump(mode="json", by_alias=True)})
     source = files.sha256_text(
         "".join(files.sha256_file(path) for path in _inputs(job)) + fingerprint("steps.scenarios")
     )
@@ -58,7 +59,7 @@ def _inputs(job: Job) -> list[Path]:
 
 
 def _estimate(job: Job, study: Study, name: str, definition: str) -> pd.DataFrame:
-    changed = study_file.resolve(study, name)
+    changed = study_definition.resolve(study, name)
     extract = Extract.load(job.private / "extract")
     cohort = changed.cohorts[job.cohort_name]
     before = study.cohorts[job.cohort_name]
