@@ -35,10 +35,10 @@ def chromium() -> str | None:
 def browser() -> Iterator[Any]:
     path = chromium()
     if path is None:
-        if os.environ.get("REQUIRE_BROWSER") == "1":
-            pytest.fail("REQUIRE_BROWSER=1, but there is no chromium on the PATH")
+        if os.environ.get("REQUIRE_PROGRAMS") == "1":
+            pytest.fail("REQUIRE_PROGRAMS=1, but there is no chromium on the PATH")
         print("browser tests skipped: no chromium on the PATH")
-        pytest.skip("no chromium on the PATH (set REQUIRE_BROWSER=1 to make this a failure)")
+        pytest.skip("no chromium on the PATH (set REQUIRE_PROGRAMS=1 to make this a failure)")
     sync_api = pytest.importorskip("playwright.sync_api")
     with sync_api.sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])

@@ -60,9 +60,8 @@ def simulate(folder: Path, *, patients: int = 300, seed: int = 1, null: bool = F
 
     Examples
     --------
-    >>> simulate(Path("registry"), patients=300, seed=1)  # doctest: +SKIP
-
-    `registry/doses.csv` and seven more tables, and `registry/truth.json`.
+    `simulate(Path("registry"), patients=300, seed=1)` writes `registry/doses.csv` and seven more
+    tables, and `registry/truth.json`.
     """
     if patients < 1:
         raise UserError("a registry needs at least one patient", where="--patients")

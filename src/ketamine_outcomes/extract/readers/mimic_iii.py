@@ -97,9 +97,7 @@ def read(folder: Path) -> Extract:
 
     Examples
     --------
-    >>> extract = read(Path("data/mimic-iii-demo-1.4"))  # doctest: +SKIP
-    >>> len(extract.tables["patients"])  # doctest: +SKIP
-    100
+    `read(Path("data/mimic-iii-demo-1.4"))` holds 100 patients.
     """
     notes: list[str] = []
     admissions = _rows(folder, "admissions", required=True)

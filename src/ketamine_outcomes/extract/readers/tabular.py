@@ -121,7 +121,7 @@ def read(
 
     Examples
     --------
-    >>> extract, faults = read(Path("registry"), "shifted")  # doctest: +SKIP
+    `extract, faults = read(Path("registry"), "shifted")`
     """
     import duckdb
 
