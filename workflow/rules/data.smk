@@ -32,13 +32,13 @@ rule extract:
         "{STEP} extract results/{wildcards.study}/{wildcards.cohort} {params.settings:q} > {log} 2>&1"
 
 
+# private/unmapped.csv is no output: it must outlive a failure, which it helps to mend.
 rule exposure:
     input:
         f"{HERE}/private/extract",
     output:
         rows=f"{HERE}/private/dose_rows.parquet",
         intervals=f"{HERE}/private/intervals.parquet",
-        unmapped=f"{HERE}/private/unmapped.csv",
     log:
         f"{HERE}/private/logs/exposure.log",
     benchmark:

@@ -25,12 +25,13 @@ def rung(patients: int) -> Rung:
     """
     if patients < 1:
         raise ValueError("no patient")
-    for limit, name in (
+    steps: tuple[tuple[int, Rung], ...] = (
         (1, "one"),
         (5, "two_to_five"),
         (11, "six_to_eleven"),
         (39, "twelve_to_39"),
-    ):
+    )
+    for limit, name in steps:
         if patients <= limit:
-            return name  # type: ignore[return-value]
+            return name
     return "forty_and_more"

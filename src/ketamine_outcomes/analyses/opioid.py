@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ketamine_outcomes.analyses.common import Data, arms, count, describe, paired_change
-from ketamine_outcomes.cohort.windows import label, study_windows
+from ketamine_outcomes.cohort.windows import label, pain_windows, study_windows
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.outcomes.opioid import UNDER_HOURS
 from ketamine_outcomes.study import Study
@@ -30,7 +30,9 @@ def description(study: Study, data: Data, analysis: str, outcome: str, by: str |
             drugs = by_drug[by_drug["unit_id"].isin(ids) & by_drug["window"].eq(label(window))]
             observed = here.loc[here["hours_observed"] > 0, "unit_id"]
             drugs = drugs[drugs["unit_id"].isin(observed)]
-            _by_drug(rows, drugs, len(observed), label(window), arm)
+            if window in pain_windows(study.windows):
+                # The long windows overlap these: their drugs would be shown twice.
+                _by_drug(rows, drugs, len(observed), label(window), arm)
     first = study.windows.follow_up[0]
     both = table[table["window"].isin([label(study.windows.baseline), label(first)])]
     charted = both.groupby("unit_id")["any_opioid"].any()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -167,12 +168,12 @@ def window_mme(
     return result.drop(columns="length_hours")
 
 
-def _window_flags(row: object) -> list[str]:
+def _window_flags(row: Any) -> list[str]:
     flags = []
-    hours = getattr(row, "hours_observed")  # noqa: B009
-    if getattr(row, "state") == "observed_zero":  # noqa: B009
+    hours = row.hours_observed
+    if row.state == "observed_zero":
         flags.append("observed_zero")
-    if hours < min(24.0, getattr(row, "length_hours")):  # noqa: B009
+    if hours < min(24.0, row.length_hours):
         flags.append("partial_day")
     if hours < UNDER_HOURS:
         flags.append("under_12_hours")

@@ -7,46 +7,17 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ketamine_outcomes import files
+from ketamine_outcomes import __version__, files
+from ketamine_outcomes.fingerprint import versions
 from ketamine_outcomes.release import disclosure
 from ketamine_outcomes.release.rows import known
 from ketamine_outcomes.study import Study
 
 if TYPE_CHECKING:
     import pandas as pd
-
-PACKAGES = (
-    "ketamine-outcomes",
-    "duckdb",
-    "formulaic",
-    "jinja2",
-    "lifelines",
-    "matplotlib",
-    "numpy",
-    "pandas",
-    "pydantic",
-    "python-docx",
-    "ruamel.yaml",
-    "scipy",
-    "seaborn",
-    "snakemake",
-    "statsmodels",
-)
-
-
-def versions() -> dict[str, str]:
-    """Return the versions of the core packages that are installed."""
-    found = {}
-    for name in PACKAGES:
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def git_commit(checkout: Path | None) -> str | None:
@@ -124,7 +95,7 @@ def build(
         "seed": getattr(chosen, "seed", None),
         "disclosure": study.disclosure.model_dump(mode="json", exclude_none=True),
         "inputs": dict(sorted(inputs.items())),
-        "versions": versions(),
+        "versions": {"ketamine-outcomes": __version__, **versions()},
         "lock_hash": files.sha256_file(lock) if lock is not None and lock.exists() else None,
         "git_commit": git_commit(checkout),
         "counts": {
