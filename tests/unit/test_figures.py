@@ -194,3 +194,13 @@ def test_captions_of_the_private_page_do_not_claim_suppression(tmp_path: Path) -
         entries = figures.draw(table, study, "registry", {}, tmp_path, False, unsuppressed)
         captions = " ".join(entry.caption for entry in entries)
         assert ("are suppressed" in captions) is not unsuppressed
+
+
+def test_a_window_without_drug_rows_is_never_drawn_as_zero() -> None:
+    from ketamine_outcomes.release.figures import mme_drugs, style
+
+    axes = style.new_figure(4, 3).subplots()
+    drugs = [{"window": "[0,24)", "term": "morphine iv", "estimate": 12.0}]
+    windows = ["[-72,0)", "[-24,0)", "[0,24)"]
+    mme_drugs.draw(axes, drugs, windows, hidden=set(), zeros={"[-24,0)"})
+    assert [text.get_text().strip() for text in axes.texts] == ["not split", "0", "12"]

@@ -247,6 +247,18 @@ def test_figures_and_tables_hold_rows_of_the_estimates_and_nothing_else(demo, st
             assert set(lines) <= published, path.name
 
 
+def test_the_clock_of_a_site_starts_at_insertion(demo):
+    captions = {
+        entry["name"]: entry["caption"]
+        for entry in json.loads(
+            (release(demo, "simulated-registry") / "figures" / "figures.json").read_text()
+        )
+    }
+    assert "in time from insertion" in captions["F10_incidence_site_incidence"] or (
+        "in time from insertion" in captions["F10_incidence"]
+    )
+
+
 @pytest.mark.parametrize("study", RELEASES)
 def test_every_figure_comes_in_every_format(demo, study):
     folder = release(demo, study) / "figures"

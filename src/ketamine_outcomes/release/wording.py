@@ -205,6 +205,14 @@ def time_zero(study: Study) -> str:
     return f"start of {words(study.index.drug or 'the index drug')}"
 
 
+def clock(study: Study, outcome: str) -> str:
+    """Return what hour 0 of a time-to-event outcome is: a site's clock starts at insertion."""
+    definition = study.outcomes.get(outcome)
+    if definition is not None and definition.kind == "site_complication":
+        return "insertion"
+    return time_zero(study)
+
+
 def unit_word(study: Study) -> str:
     """Return what is counted: patients or site episodes."""
     return "site episodes" if study.index.unit == "site_episode" else "patients"

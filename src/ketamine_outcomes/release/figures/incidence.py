@@ -166,7 +166,7 @@ def _curves(
                 lw=0,
                 zorder=2,
             )
-    style.hours_axis(axes, 0, end, wording.time_zero(study))
+    style.hours_axis(axes, 0, end, wording.clock(study, event[0]["outcome"]))
     drawn = [r for r in event if r["time_hours"] <= end]
     highs = [r["ci_high"] for r in drawn if known(r["ci_high"]) and len(levels) <= 4]
     top = max([r["estimate"] for r in drawn] + highs)
@@ -289,8 +289,8 @@ def _caption(study: Study, event: list[Row], panels: bool) -> str:
     parts = [
         (
             f"Aalen\N{EN DASH}Johansen cumulative incidence in time from "
-            f"{wording.time_zero(study)}, with the number still at risk below; bands are 95 % "
-            "intervals (drawn for up to four curves). Competing events are counted as such, "
+            f"{wording.clock(study, event[0]['outcome'])}, with the number still at risk below; "
+            "bands are 95 % intervals (drawn for up to four curves). Competing events are counted as such, "
             "not as censoring."
         )
     ]

@@ -44,6 +44,11 @@ def draw(
     ]
     hidden = {row["window"] for row in drugs if row["status"] == "suppressed"}
     drugs = [row for row in drugs if ok(row)]
+    zeros = {
+        row["window"]
+        for row in where(described, outcome="mme_total", measure="mean")
+        if row["level"] in EVERYONE and ok(row) and row["estimate"] == 0
+    }
     width = 7.2 if len(windows) < 6 else 8.6
     lines = len(levels)
     figure = style.new_figure(width, 4.2 + 0.32 * lines + (2.6 if drugs else 0) + 0.25 * simulated)
@@ -54,7 +59,7 @@ def draw(
     used = _use(panels[0], described, use, windows, levels, study)
     used += _hours(panels[1], described, windows, levels)
     if drugs:
-        used += mme_drugs.draw(panels[2], drugs, windows, hidden)
+        used += mme_drugs.draw(panels[2], drugs, windows, hidden, zeros)
     entry = FigureEntry(
         "F9_mme", title, _caption(study, bool(drugs), bool(hidden)), _alt(use, windows)
     )

@@ -21,8 +21,14 @@ def windows_axis(axes: Axes, windows: list[str], labels: bool) -> None:
     axes.tick_params(axis="x", length=0)
 
 
-def draw(axes: Axes, drugs: list[Row], windows: list[str], hidden: set[str]) -> list[Row]:
-    """Stack mean MME per window by drug and route; the many small ones become `other`."""
+def draw(
+    axes: Axes, drugs: list[Row], windows: list[str], hidden: set[str], zeros: set[str]
+) -> list[Row]:
+    """Stack mean MME per window by drug and route; the many small ones become `other`.
+
+    A window without rows is 0 only when it is in `zeros` (observed, nothing given).
+    """
+    split = {row["window"] for row in drugs}
     sums: dict[str, float] = {}
     for row in drugs:
         sums[row["term"]] = sums.get(row["term"], 0.0) + row["estimate"]
@@ -67,6 +73,10 @@ def draw(axes: Axes, drugs: list[Row], windows: list[str], hidden: set[str]) -> 
     for place, height in enumerate(base):
         if windows[place] in hidden:
             continue  # the height is not the total
+        if windows[place] not in split | zeros:
+            axes.text(place, 0, " not split", rotation=90, ha="center", va="bottom",
+                      fontsize=7.5, fontstyle="italic", color=style.MUTED)  # fmt: skip
+            continue
         axes.annotate(
             wording.number(height),
             (place, height),
