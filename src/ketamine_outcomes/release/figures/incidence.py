@@ -290,8 +290,8 @@ def _caption(study: Study, event: list[Row], panels: bool) -> str:
         (
             f"Aalen\N{EN DASH}Johansen cumulative incidence in time from "
             f"{wording.clock(study, event[0]['outcome'])}, with the number still at risk below; "
-            "bands are 95 % intervals (drawn for up to four curves). Competing events are counted as such, "
-            "not as censoring."
+            "bands are 95 % intervals (drawn for up to four curves). Competing events are "
+            "counted as such, not as censoring."
         )
     ]
     if event and event[0]["method"]:
