@@ -99,6 +99,31 @@ def simulate(
     print(f"{patients} simulated patients in {out} (truth.json holds the true effects)")
 
 
+@app.command()
+def mme(
+    doses: Annotated[
+        Path, typer.Argument(help="Administered doses (CSV or Parquet).", metavar="DOSES.csv")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder to write to.")],
+    patients: Annotated[Path | None, typer.Option(help="Weight, dialysis, death.")] = None,
+    stays: Annotated[Path | None, typer.Option(help="When doses were observed.")] = None,
+    measurements: Annotated[Path | None, typer.Option(help="Weights over time.")] = None,
+    index: Annotated[Path | None, typer.Option(help="patient_id, index_time.")] = None,
+    factors: Annotated[
+        str, typer.Option(help="Factor sets joined by +, or a file of your own.")
+    ] = "cdc2022+inpatient",
+    windows: Annotated[str, typer.Option(help="days, or bins:24h from the index.")] = "days",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Derive morphine milligram equivalents from doses, without a study."""
+    from ketamine_outcomes import mme as standalone
+
+    summary = standalone.write_mme(out, doses, patients=patients, stays=stays,
+                                   measurements=measurements, index=index, factors=factors,
+                                   windows=windows)  # fmt: skip
+    print(json.dumps(summary, indent=2) if as_json else standalone.in_words(summary))
+
+
 @app.command(hidden=True)
 def step(name: str, folder: Path, settings: str) -> None:
     """Run one step of the pipeline (called by the rules)."""

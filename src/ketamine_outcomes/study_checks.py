@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, get_args
 
 from ketamine_outcomes import study_schema as schema
+from ketamine_outcomes.cohort.known import NAMES as KNOWN_AT_INDEX
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import drugs, factors
 from ketamine_outcomes.extract import tables
@@ -47,7 +48,7 @@ RESERVED = ("attrition", "ledger", "characteristics")
 READS: dict[str, tuple[str, ...]] = {
     "patients": (),
     "measurements": (),
-    "index": ("route", "group"),
+    "index": KNOWN_AT_INDEX,
     "infusion_sites": tables.INFUSION_SITES.names,
     "hours_observed": get_args(Domain),
     "scores": get_args(Scale),
@@ -158,10 +159,11 @@ def _drug(study: Study) -> Iterator[Problem]:
         return
     known = drugs.resolve(drug)
     if known is None or known.ingredient != drug:
-        ingredients = sorted({entry.ingredient for entry in drugs._dictionary().values()})
+        ingredients = sorted(drugs.INGREDIENTS)
         near = f", did you mean {known.ingredient!r}?" if known else did_you_mean(drug, ingredients)
         said = f"index.drug: {drug!r} is no ingredient of the drug dictionary{near}"
-        yield Problem(("index", "drug"), said, listed(ingredients))
+        yield Problem(("index", "drug"), said, "the ingredient in lower case, e.g. ketamine; "
+                      "docs/reference/drugs.md says how a name is added")  # fmt: skip
 
 
 def _reads(path: Path, reads: str) -> Iterator[Problem]:
@@ -173,7 +175,7 @@ def _reads(path: Path, reads: str) -> Iterator[Problem]:
         yield Problem(
             path,
             f"{where}: {reads!r} cannot be read{better}",
-            "write patients.COLUMN, measurements.NAME, index.route, infusion_sites.COLUMN, "
+            "write patients.COLUMN, measurements.NAME, index.NAME, infusion_sites.COLUMN, "
             "hours_observed.DOMAIN or scores.SCALE",
         )
     elif READS[table] and column not in READS[table]:

@@ -193,7 +193,7 @@ WRONG_WORDS = [
     Planted("event", "[nausea]", "[nausia]", "nausia", ("is no event", "mean 'nausea'?")),
     Planted("policy", "policy: none", "policy: no", "policy", ("'no' is not allowed", "none")),
     Planted("drug", "drug: ketamine", "drug: ketamin", "drug:", ("mean 'ketamine'?",)),
-    Planted("drug-brand", "drug: ketamine", "drug: s-ketamine", "drug:", ("mean 'ketamine'?",)),
+    Planted("drug-brand", "drug: ketamine", "drug: s-ketamine", "drug:", ("mean 'esketamine'?",)),
     Planted("factors", "factors: cdc2022+inpatient\n", "factors: cdc2023+inpatient\n", "cdc2023",
             ("exposure.factors", "'cdc2023'", "mean 'cdc2022'?", "route_consistent")),
     Planted("factors-low-alone", "factors: cdc2022+inpatient\n", "factors: low\n", "factors: low",

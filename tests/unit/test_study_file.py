@@ -253,7 +253,7 @@ def test_the_hash_is_that_of_the_contract(load: Callable[[str], Study]) -> None:
     rows = [
         row
         for name in ("cdc2022", "inpatient_parenteral")
-        for row in factors._rows()
+        for row in factors._shipped()
         if row["set"] == name
     ]
     text = "".join(
@@ -269,15 +269,15 @@ def test_a_row_of_a_selected_factor_set_changes_the_hash(
 ) -> None:
     study = load(STUDY)
     before = study_file.definition(study)
-    rows = factors._rows()
+    rows = factors._shipped()
 
     def with_other_factor(name: str) -> tuple[dict[str, str], ...]:
         first = next(i for i, row in enumerate(rows) if row["set"] == name)
         return (*rows[:first], {**rows[first], "factor": "9.9"}, *rows[first + 1 :])
 
-    monkeypatch.setattr(factors, "_rows", lambda: with_other_factor("cdc2022"))
+    monkeypatch.setattr(factors, "_shipped", lambda: with_other_factor("cdc2022"))
     assert study_file.definition(study) != before
-    monkeypatch.setattr(factors, "_rows", lambda: with_other_factor("cdc2016"))
+    monkeypatch.setattr(factors, "_shipped", lambda: with_other_factor("cdc2016"))
     assert study_file.definition(study) == before
 
 

@@ -257,8 +257,11 @@ def test_bad_cells_and_rows_are_counted_with_their_numbers(tmp_path: Path) -> No
         ("unreadable_cell", "amount", (2,)),
         ("unreadable_cell", "procedural", (2,)),
     ]
-    assert extract.tables["doses"].index.tolist() == [1, 2]
-    assert extract.tables["doses"]["amount"].isna().tolist() == [False, True]
+    doses = extract.tables["doses"]
+    assert doses["amount"].isna().tolist() == [False, True, True, False, False, False]
+    # no dose row is dropped: the ledger gives it a class and this reason
+    faults = doses["fault"].where(doses["fault"].notna(), None).tolist()
+    assert faults == [None, None, "no_drug", "no_patient", "no_start", "no_start"]
 
 
 def test_blank_score_is_left_to_the_checks(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from ketamine_outcomes.cohort import covariates, index
+from ketamine_outcomes.cohort import baseline, covariates, index
 from ketamine_outcomes.cohort.attrition import Attrition
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.extract.tables import Extract
@@ -23,6 +23,7 @@ def build_units(
     """
     attrition = Attrition()
     units = index.find(extract, dose_rows, pieces, study.index, attrition)
+    units = baseline.add_baseline(study, extract, dose_rows, pieces, units)
     units = covariates.apply_eligibility(
         extract, units, study.eligibility, study.windows, attrition
     )

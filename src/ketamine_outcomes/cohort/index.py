@@ -6,12 +6,16 @@ import pandas as pd
 
 from ketamine_outcomes.cohort.attrition import Attrition
 from ketamine_outcomes.errors import UserError
-from ketamine_outcomes.exposure.ketamine import courses
+from ketamine_outcomes.exposure.ketamine import courses, given
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.study import Index
 
-#: What is kept of the index course: description of the exposure, never a covariate.
-COURSE = ("cumulative_mg_per_kg", "max_mg_per_kg_h", "dose_class", "route_switch")
+#: What is kept of the index course. But for the molecule, which its first dose shows, it is known
+#: only afterwards: description of the exposure, never a covariate.
+COURSE = (
+    "molecule", "cumulative_mg_per_kg", "max_mg_per_kg_h", "dose_class", "route_switch",
+    "stop_reason",
+)  # fmt: skip
 
 
 def find(
@@ -38,7 +42,8 @@ def find(
     -------
     DataFrame
         unit_id, patient_id, index_time, index_end (end of the course or missing), group
-        (treated, comparator or site), route; for treated patients what the course was.
+        (treated, comparator or site), route, molecule (none where no drug makes time zero); for
+        treated patients what the course was.
 
     Raises
     ------
@@ -52,8 +57,14 @@ def find(
             "the extract has no doses table: the index drug cannot be found",
             do="add doses.csv, or use index.unit: site_episode",
         )
-    charted = extract.tables["doses"][["dose_id", "start"]].merge(dose_rows, on="dose_id")
+    charted = charted_rows(extract, dose_rows[dose_rows["drug_resolved"] == index.drug])
     return _patients(extract, charted, pieces, index, attrition)
+
+
+def charted_rows(extract: Extract, dose_rows: pd.DataFrame) -> pd.DataFrame:
+    """Return classified dose rows with their charted start, end, status and rate."""
+    doses = extract.rows("doses")[["dose_id", "start", "end", "status", "rate"]]
+    return doses[doses["dose_id"].isin(dose_rows["dose_id"])].merge(dose_rows, on="dose_id")
 
 
 def _sites(extract: Extract, index: Index, attrition: Attrition) -> pd.DataFrame:
@@ -74,6 +85,7 @@ def _sites(extract: Extract, index: Index, attrition: Attrition) -> pd.DataFrame
             "index_end": pd.Series(pd.NaT, index=chosen.index).astype("datetime64[us]"),
             "group": "site",
             "route": chosen["route"],
+            "molecule": "none",
         }
     ).reset_index(drop=True)
 
@@ -87,11 +99,12 @@ def _patients(
 ) -> pd.DataFrame:
     patients = extract.rows("patients")["patient_id"]
     attrition.start("in_extract", patients, "patients in the extract")
-    drug = pieces[pieces["drug"] == index.drug]
+    drug = given(pieces[pieces["drug"] == index.drug])
     wanted = drug[drug["route"].isin(list(index.routes))]
     if index.sources is not None:
         wanted = wanted[wanted["source"].isin(list(index.sources))]
-    found = courses(wanted, index.gap_hours)
+    stays = extract.tables.get("stays")
+    found = courses(wanted, index.gap_hours, charted, stays)
     treated = _first_after_washout(found, drug, index.washout_days)
     units = pd.DataFrame(
         {
@@ -108,7 +121,7 @@ def _patients(
     where = f" charted in {' or '.join(index.sources)}" if index.sources else ""
     groups = [units]
     if index.comparator is not None:
-        groups.append(_comparators(extract, pieces, drug, index.comparator.at))
+        groups.append(_comparators(extract, pieces, _treated(pieces, drug), index.comparator.at))
     untreated = [group["patient_id"] for group in groups[1:]]
     ever = pd.concat([found["patient_id"].drop_duplicates(), *untreated])
     attrition.keep(
@@ -143,19 +156,26 @@ def _first_after_washout(
             (both["dose_end"] < both["start"])
             & (both["start"] - both["dose_end"] < pd.Timedelta(days=washout_days))
         ]
-        keys = set(zip(recent["patient_id"], recent["course"], strict=True))
+        key = ["patient_id", "course"]
         found = found[
-            [key not in keys for key in zip(found["patient_id"], found["course"], strict=True)]
+            ~pd.MultiIndex.from_frame(found[key]).isin(pd.MultiIndex.from_frame(recent[key]))
         ]
     return found.drop_duplicates("patient_id")
 
 
+def _treated(pieces: pd.DataFrame, drug: pd.DataFrame) -> pd.Series:
+    """Return the patients who had the drug; who had the other molecule of ketamine had it too."""
+    if drug["drug_class"].eq("ketamine").any():
+        return given(pieces[pieces["drug_class"] == "ketamine"])["patient_id"]
+    return drug["patient_id"]
+
+
 def _comparators(
-    extract: Extract, pieces: pd.DataFrame, drug: pd.DataFrame, at: str
+    extract: Extract, pieces: pd.DataFrame, treated: pd.Series, at: str
 ) -> pd.DataFrame:
     """Return patients who never had the drug, at their first stay or first opioid."""
     untreated = extract.rows("patients")["patient_id"]
-    untreated = untreated[~untreated.isin(drug["patient_id"])]
+    untreated = untreated[~untreated.isin(treated)]
     if at == "stay_start":
         times = extract.rows("stays").groupby("patient_id")["start"].min()
     else:
@@ -170,6 +190,7 @@ def _comparators(
             "index_end": pd.Series(pd.NaT, index=known.index).astype("datetime64[us]"),
             "group": "comparator",
             "route": "none",
+            "molecule": "none",
         }
     )
 

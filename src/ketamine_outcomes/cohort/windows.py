@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from ketamine_outcomes import intervals
@@ -38,30 +39,49 @@ def observed_hours(
     """
     if "stays" not in extract.tables:
         return pd.Series(float("nan"), index=units.index)
-    merged = observed_intervals(extract.tables["stays"], domain)
-    hours = []
-    for patient, low, high in zip(
-        units["patient_id"], intervals.microseconds(start), intervals.microseconds(end), strict=True
-    ):
-        total = sum(
-            max(0, min(b, int(high)) - max(a, int(low))) for a, b in merged.get(patient, [])
-        )
-        hours.append(total / intervals.MICROSECONDS_PER_HOUR)
-    return pd.Series(hours, index=units.index, dtype="float64")
+    spans = observed_spans(extract.tables["stays"], domain)
+    asked = pd.DataFrame(
+        {"patient_id": units["patient_id"].to_numpy(), "row": range(len(units)),
+         "low": intervals.microseconds(start), "high": intervals.microseconds(end)}
+    )  # fmt: skip
+    both = asked.merge(spans, on="patient_id")
+    shared = intervals.overlap(
+        intervals.microseconds(both["start"]),
+        intervals.microseconds(both["end"]),
+        both["low"].to_numpy(),
+        both["high"].to_numpy(),
+    )
+    total = np.bincount(both["row"].to_numpy(), shared, minlength=len(units))
+    return pd.Series(total / intervals.MICROSECONDS_PER_HOUR, index=units.index, dtype="float64")
+
+
+def observed_spans(stays: pd.DataFrame, domain: str) -> pd.DataFrame:
+    """Return the union of each patient's stays that observe a domain: patient_id, start, end."""
+    chosen = stays.loc[stays["observes"].isin([domain, "all"]), ["patient_id", "start", "end"]]
+    chosen = chosen.sort_values(["patient_id", "start", "end"], kind="stable")
+    by_patient = chosen["patient_id"]
+    reach = chosen.groupby("patient_id")["end"].cummax().groupby(by_patient).shift()
+    run = (reach.isna() | (chosen["start"] > reach)).cumsum()
+    return (
+        chosen.groupby(["patient_id", run.rename("run")])
+        .agg(start=("start", "min"), end=("end", "max"))
+        .reset_index()[["patient_id", "start", "end"]]
+    )
 
 
 def observed_intervals(stays: pd.DataFrame, domain: str) -> dict[str, list[tuple[int, int]]]:
     """Return the union of each patient's stays that observe a domain, in microseconds."""
-    chosen = stays[stays["observes"].isin([domain, "all"])]
+    spans = observed_spans(stays, domain)
     found: dict[str, list[tuple[int, int]]] = {}
     for patient, start, end in zip(
-        chosen["patient_id"],
-        intervals.microseconds(chosen["start"]).tolist(),
-        intervals.microseconds(chosen["end"]).tolist(),
+        spans["patient_id"],
+        intervals.microseconds(spans["start"]).tolist(),
+        intervals.microseconds(spans["end"]).tolist(),
         strict=True,
     ):
-        found.setdefault(patient, []).append((start, end))
-    return {patient: intervals.union(spans) for patient, spans in found.items()}
+        if end > start:
+            found.setdefault(patient, []).append((start, end))
+    return found
 
 
 def study_windows(windows: Windows) -> list[tuple[float, float]]:

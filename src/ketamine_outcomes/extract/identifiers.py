@@ -160,7 +160,7 @@ def guard(
             what = f"{called} is not searched for identifiers: waived by the cohort"
             faults.append(fault("waived", what, [], "note", ""))
             continue
-        if column not in TABLES[name].names and is_denied(column):
+        if (name not in TABLES or column not in TABLES[name].names) and is_denied(column):
             faults.append(fault("identifier_column", f"{called} is named for an identifier", []))
         cell = f'CAST("{column.replace(chr(34), chr(34) * 2)}" AS VARCHAR)'
         shape = f"translate(lower({cell}), '123456789', '000000000')"

@@ -367,5 +367,12 @@ def conform(name: str, table: pd.DataFrame) -> pd.DataFrame:
             default = DEFAULT_WORDS.get((name, column.name))
             if default is not None:
                 columns[column.name] = columns[column.name].fillna(default)
-    extra = {c: table[c] for c in table.columns if c not in schema.names}
+    extra = {
+        # Parquet leaves a column without a single cell no kind: it is text that is missing.
+        c: pd.Series([None] * len(table), index=table.index, dtype="object")
+        if table[c].isna().all()
+        else table[c]
+        for c in table.columns
+        if c not in schema.names
+    }
     return pd.DataFrame({**columns, **extra}, index=table.index).reset_index(drop=True)

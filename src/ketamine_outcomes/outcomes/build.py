@@ -39,8 +39,8 @@ def build_outcomes(
         _require(extract, name, outcome)
         if isinstance(outcome, MMEOutcome):
             windows = study_windows(study.windows)
-            masses = opioid.window_masses(units, pieces, windows)
-            converted = opioid.convert(masses, FactorTable(study.exposure.factors))
+            mass = opioid.window_masses(units, pieces, windows)
+            converted = opioid.convert(mass, FactorTable(study.exposure.factors))
             found[name] = opioid.window_mme(units, extract, converted, windows)
             found[f"{name}.by_drug"] = converted
         elif isinstance(outcome, PainOutcome):
@@ -97,9 +97,12 @@ def _require(extract: Extract, name: str, outcome: object) -> None:
         )
 
 
-def finish_ledger(study: Study, dose_rows: pd.DataFrame, pieces: pd.DataFrame) -> pd.DataFrame:
+def finish_ledger(
+    study: Study, extract: Extract, dose_rows: pd.DataFrame, pieces: pd.DataFrame
+) -> pd.DataFrame:
     """Return the ledger with the factors of the study's sets."""
-    return opioid.finish_ledger(dose_rows, pieces, FactorTable(study.exposure.factors))
+    factors = FactorTable(study.exposure.factors)
+    return opioid.finish_ledger(dose_rows, pieces, extract.rows("patients"), factors)
 
 
 def ledger_counts(ledger: pd.DataFrame) -> pd.DataFrame:

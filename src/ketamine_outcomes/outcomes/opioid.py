@@ -1,34 +1,38 @@
-"""Morphine milligram equivalents per window: factors multiply here.
+"""Morphine milligram equivalents per window around index: factors multiply here.
 
-Mass per dose and window is rounded half-even to 1e-9 mg and summed exactly as integers per drug,
-route and form; factor times sum is rounded half-even to 1e-6 MME. So a sum depends neither on
-threads nor on row order, and another factor set is a join.
+The arithmetic is that of `exposure/masses.py`; here windows are laid around the units, and hours
+observed, states and flags join the sums.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ketamine_outcomes import intervals
 from ketamine_outcomes.cohort.windows import label, observed_hours, window_bounds
+from ketamine_outcomes.exposure import flags, masses
+from ketamine_outcomes.exposure.charting import DIALYSED, route_group
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.extract.tables import Extract
 
-MASS_SCALE = 10**9
-MICRO = Decimal("0.000001")
+if TYPE_CHECKING:
+    import duckdb
+
 UNDER_HOURS = 12.0
-IMPUTED_FLAGS = ("route_assumed", "open_interval_closed_by_", "patch_removal_")
+MASS_COLUMNS = (
+    "unit_id", "window", "drug", "drug_class", "route", "form_class", "counted", "stratum", "day",
+    "day_quantity", "quantity", "imputed_quantity", "low_quantity", "flags",
+)  # fmt: skip
 
 
 def window_masses(
     units: pd.DataFrame, pieces: pd.DataFrame, windows: Sequence[tuple[float, float]]
 ) -> pd.DataFrame:
-    """Return the mass of every counted opioid piece in every window.
+    """Return the mass of opioid in every window, by drug, route and form.
 
     Parameters
     ----------
@@ -42,81 +46,72 @@ def window_masses(
     Returns
     -------
     DataFrame
-        One row per unit, window and piece that touches it: unit_id, window, drug, route,
-        form_class, kind, quantity (integer, 1e-9 mg; for patches 1e-9 mcg/h x h), counted,
-        imputed, flags.
+        One row per unit, window, drug, route, form_class, counted and stratum that touch:
+        quantity and imputed_quantity (integers of 1e-9 mg; for patches of 1e-9 mcg/h x h), flags
+        (bits); day and day_quantity for drugs whose factor depends on the total of the day.
     """
-    opioid = pieces[pieces["drug_class"] == "opioid"]
-    rows = opioid.merge(units[["unit_id", "patient_id", "index_time"]], on="patient_id")
-    found = []
-    for window in windows:
-        low, high = (intervals.microseconds(t) for t in window_bounds(rows["index_time"], window))
-        start, end = intervals.microseconds(rows["start"]), intervals.microseconds(rows["end"])
-        part = intervals.share(start, end, low, high)
-        hours = intervals.overlap(start, end, low, high) / intervals.MICROSECONDS_PER_HOUR
-        patch = rows["kind"].eq("patch")
-        quantity = np.where(patch, rows["rate_mcg_per_h"] * hours, rows["mg"] * part)
-        inside = rows.assign(
-            window=label(window),
-            quantity=np.rint(np.nan_to_num(quantity) * MASS_SCALE).astype(np.int64),
-        )
-        found.append(inside[part > 0])
-    table = pd.concat(found) if found else rows.assign(window="", quantity=0).head(0)
-    words = table["flags"].fillna("")
-    imputed = np.zeros(len(table), dtype=bool)
-    for flag in IMPUTED_FLAGS:
-        imputed |= words.str.contains(flag, regex=False).to_numpy(dtype=bool)
-    next_row_only = words.str.contains("closed_by_next_row", regex=False) & ~words.str.contains(
-        "route_assumed|patch_removal|closed_by_(?:cap|discharge|death|transfer)", regex=True
-    )
-    table = table.assign(imputed=imputed & ~next_row_only.to_numpy(dtype=bool))
-    return table[
-        ["unit_id", "window", "dose_id", "drug", "route", "form_class", "kind", "quantity",
-         "counted", "imputed", "flags"]
-    ].reset_index(drop=True)  # fmt: skip
+    with _connect() as connection:
+        _register_pieces(connection, pieces)
+        listed = []
+        for window in windows:
+            start, end = window_bounds(units["index_time"], window)
+            listed.append(
+                pd.DataFrame(
+                    {
+                        "unit_id": units["unit_id"],
+                        "patient_id": units["patient_id"],
+                        "win": label(window),
+                        "a": intervals.microseconds(start),
+                        "b": intervals.microseconds(end),
+                    }
+                )
+            )
+        connection.register("win", pd.concat(listed).astype({"a": "int64", "b": "int64"}))
+        found = connection.execute(
+            "SELECT * REPLACE (CAST(quantity AS BIGINT) AS quantity, "
+            "CAST(imputed_quantity AS BIGINT) AS imputed_quantity, "
+            "CAST(low_quantity AS BIGINT) AS low_quantity, "
+            "CAST(day_quantity AS BIGINT) AS day_quantity) "
+            f"FROM ({masses.masses(masses.listed('win'))}) ORDER BY ALL"
+        ).df()
+    return found.rename(columns={"win": "window"})[list(MASS_COLUMNS)]
 
 
-def convert(masses: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
-    """Sum masses and multiply by factors.
+def convert(mass: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
+    """Multiply sums of mass by factors.
 
     Returns
     -------
     DataFrame
-        unit_id, window, drug, route, form_class, imputed, mg, mme (float; missing where no
-        factor is listed), counted.
+        unit_id, window, drug, drug_class, route, form_class, counted, stratum, mg, mme and what
+        of it is imputed_mme and low_confidence_mme (missing where the mass is not counted or no
+        factor is listed), flags (bits).
     """
-    keys = ["unit_id", "window", "drug", "route", "form_class", "kind", "counted", "imputed"]
-    summed = (
-        masses.fillna({"route": "unknown", "form_class": "unknown"})
-        .groupby(keys, sort=True, dropna=False)["quantity"]
-        .sum()
-        .reset_index()
-    )
-    mme, mg = [], []
-    for row in intervals.each(summed):
-        exact = Decimal(int(row.quantity)) / MASS_SCALE
-        mg.append(float(exact) if row.kind != "patch" else float(exact) / 1000)
-        mme.append(
-            _mme(exact, row.drug, row.route, row.form_class, row.kind, factors)
-            if row.counted
-            else float("nan")
+    with _connect() as connection:
+        connection.register("mass_given", mass.rename(columns={"window": "win"}))
+        connection.execute(
+            "CREATE TEMP TABLE mass AS SELECT * REPLACE (drug::VARCHAR AS drug, "
+            "route::VARCHAR AS route, form_class::VARCHAR AS form_class, quantity::HUGEINT AS "
+            "quantity, imputed_quantity::HUGEINT AS imputed_quantity, "
+            "low_quantity::HUGEINT AS low_quantity, "
+            "CAST(day AS BIGINT) AS day, CAST(day_quantity AS BIGINT)::HUGEINT AS day_quantity) "
+            "FROM mass_given"
         )
-    return summed.assign(mg=mg, mme=mme)
-
-
-def _mme(
-    quantity: Decimal, drug: str, route: str, form_class: str, kind: str, factors: FactorTable
-) -> float:
-    if drug == "morphine_equivalent":
-        return float(quantity.quantize(MICRO, ROUND_HALF_EVEN))
-    factor = factors.find(drug, route, form_class)
-    if factor is None:
-        return float("nan")
-    if kind == "patch":
-        per_quantity = factor.value / 24
-    else:
-        per_quantity = factor.value * (1000 if factor.unit == "mcg" else 1)
-    return float((quantity * per_quantity).quantize(MICRO, ROUND_HALF_EVEN))
+        _register_factors(connection, factors, "mass")
+        table = connection.execute(
+            f"""
+            SELECT unit_id, win AS window, drug, drug_class, route, form_class, counted, stratum,
+                quantity::DOUBLE / CASE WHEN form_class = 'patch' THEN {masses.SCALE * 1000}
+                    ELSE {masses.SCALE} END AS mg,
+                micro::DOUBLE / {masses.MICRO} AS mme,
+                imputed_micro::DOUBLE / {masses.MICRO} AS imputed_mme,
+                low_micro::DOUBLE / {masses.MICRO} AS low_confidence_mme, flags::INTEGER AS flags
+            FROM ({masses.converted("mass")}) ORDER BY ALL
+            """
+        ).df()
+    return table.astype(
+        dict.fromkeys(("mg", "mme", "imputed_mme", "low_confidence_mme"), "float64")
+    )
 
 
 def window_mme(
@@ -132,93 +127,123 @@ def window_mme(
     DataFrame
         unit_id, window, mme (counted part; missing when nothing was observed and nothing
         charted), hours_observed, mme_per_24h (missing without observed hours), incomplete,
-        imputed_share, any_opioid, state (`value`, `observed_zero`, `incomplete`, `unknown`),
-        flags (sorted, joined by `;`).
+        imputed_share, low_confidence_share, any_opioid, main_route (group with most MME, or empty), route_switch
+        (another main route than before index), state (`value`, `observed_zero`, `incomplete`,
+        `unknown`), flags (sorted, joined by `;`).
     """
+    patients = extract.rows("patients").set_index("patient_id")["dialysis"]
+    dialysed = units["patient_id"].map(patients).isin(list(DIALYSED)).to_numpy(dtype=bool)
+    opioid = converted[converted["drug_class"] == "opioid"]
     tables = []
     for window in windows:
         start, end = window_bounds(units["index_time"], window)
         hours = observed_hours(extract, units, "doses", start, end)
-        here = converted[converted["window"] == label(window)]
-        missing = here["mme"].isna()
-        total = here.groupby("unit_id")["mme"].sum()
-        imputed = here[here["imputed"]].groupby("unit_id")["mme"].sum()
-        incomplete = missing.groupby(here["unit_id"]).any()
+        here = opioid[opioid["window"] == label(window)]
         unit = units["unit_id"]
-        table = pd.DataFrame({"unit_id": unit, "window": label(window)})
+        sums = here.groupby("unit_id")[["mme", "imputed_mme", "low_confidence_mme"]].sum()
         charted = unit.isin(here["unit_id"])
         known = charted | (hours > 0)
-        table["mme"] = unit.map(total).fillna(0).where(known)
+        table = pd.DataFrame({"unit_id": unit, "window": label(window)})
+        table["mme"] = unit.map(sums["mme"]).fillna(0).where(known)
         table["hours_observed"] = hours
         table["mme_per_24h"] = (table["mme"] / hours * 24).where(hours > 0)
-        table["incomplete"] = unit.isin(incomplete[incomplete].index)
-        share = unit.map(imputed).fillna(0) / table["mme"]
-        table["imputed_share"] = share.where(table["mme"] > 0)
+        table["incomplete"] = unit.isin(here.loc[here["mme"].isna(), "unit_id"])
+        for name in ("imputed", "low_confidence"):
+            share = unit.map(sums[f"{name}_mme"]).fillna(0) / table["mme"]
+            table[f"{name}_share"] = share.where(table["mme"] > 0)
         table["any_opioid"] = charted
+        table["main_route"] = unit.map(_main_route(here)).fillna("").astype("object")
+        marks = converted[converted["window"] == label(window)].groupby("unit_id")["flags"]
+        bits = unit.map(marks.agg(np.bitwise_or.reduce)).fillna(0).astype("int64")
+        table["flags"] = bits | np.where(dialysed, flags.BIT["esrd"], 0)
         table["length_hours"] = window[1] - window[0]
         tables.append(table)
     result = pd.concat(tables, ignore_index=True)
-    zero = result["mme"].eq(0) & ~result["incomplete"] & (result["hours_observed"] > 0)
+    hours = result["hours_observed"]
+    zero = result["mme"].eq(0) & ~result["incomplete"] & (hours > 0)
     result["state"] = np.select(
-        [~(result["hours_observed"] > 0), result["incomplete"], zero],
+        [~(hours > 0), result["incomplete"], zero],
         ["unknown", "incomplete", "observed_zero"],
         "value",
     )
-    result["flags"] = [";".join(sorted(_window_flags(row))) for row in intervals.each(result)]
+    words = result["flags"].to_numpy(dtype=np.int64)
+    for flag, where in (
+        ("observed_zero", zero),
+        ("partial_day", hours < np.minimum(24.0, result["length_hours"])),
+        ("under_12_hours", hours < UNDER_HOURS),
+    ):
+        words = words | np.where(where, flags.BIT[flag], 0)
+    result["flags"] = pd.Series([flags.words(int(bits)) for bits in words], dtype="object")
+    first = result[result["window"] == label(windows[0])].set_index("unit_id")["main_route"]
+    switched = result["main_route"].ne(result["unit_id"].map(first)) & result["main_route"].ne("")
+    result["route_switch"] = switched & result["unit_id"].map(first).ne("")
     return result.drop(columns="length_hours")
 
 
-def _window_flags(row: Any) -> list[str]:
-    flags = []
-    hours = row.hours_observed
-    if row.state == "observed_zero":
-        flags.append("observed_zero")
-    if hours < min(24.0, row.length_hours):
-        flags.append("partial_day")
-    if hours < UNDER_HOURS:
-        flags.append("under_12_hours")
-    return flags
+def _main_route(here: pd.DataFrame) -> pd.Series:
+    """Return the route group with most MME of every unit; a tie goes to the first by name."""
+    grouped = here.assign(group=here["route"].map(route_group))
+    sums = grouped[grouped["mme"] > 0].groupby(["unit_id", "group"])["mme"].sum().reset_index()
+    order = sums.sort_values(["unit_id", "mme", "group"], ascending=[True, False, True])
+    return order.drop_duplicates("unit_id").set_index("unit_id")["group"]
 
 
-def finish_ledger(ledger: pd.DataFrame, pieces: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
+def finish_ledger(
+    ledger: pd.DataFrame, pieces: pd.DataFrame, patients: pd.DataFrame, factors: FactorTable
+) -> pd.DataFrame:
     """Give the ledger its factors: the contract's columns, one row per dose row.
 
-    A converted row whose drug, route and form have no factor becomes unconverted:no_factor.
+    A converted row whose drug, route and form have no factor becomes unconverted:no_factor;
+    buprenorphine is excluded when no listed set has a factor for it.
     """
-    found = [
-        factors.find(drug, route, form)
-        if row_class == "converted" and isinstance(route, str) and isinstance(form, str)
-        else None
-        for row_class, drug, route, form in zip(
-            ledger["class"], ledger["drug_resolved"], ledger["route_resolved"],
-            ledger["form_class"], strict=True,
+    with _connect() as connection:
+        _register_pieces(connection, pieces)
+        numbered = ledger.assign(row=np.arange(1, len(ledger) + 1))
+        connection.register("verdicts_given", numbered)
+        connection.execute(
+            "CREATE TEMP VIEW verdicts AS SELECT * REPLACE (drug_resolved::VARCHAR AS "
+            "drug_resolved, route_resolved::VARCHAR AS route_resolved, form_class::VARCHAR AS "
+            "form_class) FROM verdicts_given"
         )
-    ]  # fmt: skip
-    table = ledger.copy()
-    lacks = pd.Series([factor is None for factor in found], index=table.index)
-    lacks &= table["class"].eq("converted") & table["drug_resolved"].ne("morphine_equivalent")
-    table.loc[lacks, ["class", "reason"]] = ["unconverted", "no_factor"]
-    table["factor"] = [float(factor.value) if factor else float("nan") for factor in found]
-    counted = pieces[pieces["counted"] & pieces["drug_class"].eq("opioid")]
-    hours = intervals.hours_between(counted["start"], counted["end"])
-    patch = counted["kind"].eq("patch")
-    quantity = np.where(patch, counted["rate_mcg_per_h"] * hours, counted["mg"])
-    rounded = np.rint(np.nan_to_num(quantity) * MASS_SCALE).astype(np.int64)
-    per_dose = pd.Series(rounded, index=counted["dose_id"]).groupby(level=0).sum()
-    is_patch = set(counted.loc[patch, "dose_id"])
-    table["mme"] = [
-        float("nan")
-        if factor is None or dose not in per_dose.index or row_class != "converted"
-        else _mme(
-            Decimal(int(per_dose[dose])) / MASS_SCALE, drug, route, form,
-            "patch" if dose in is_patch else "mass", factors,
+        connection.execute(
+            "CREATE OR REPLACE TEMP VIEW pieces AS SELECT v.row, p.* FROM piece_times p "
+            "JOIN verdicts_given v USING (dose_id)"
         )
-        for dose, row_class, drug, route, form, factor in zip(
-            table["dose_id"], table["class"], table["drug_resolved"], table["route_resolved"],
-            table["form_class"], found, strict=True,
-        )
-    ]  # fmt: skip
-    return table[
-        ["dose_id", "patient_id", "class", "reason", "drug_resolved", "route_resolved", "factor",
-         "mme", "flags"]
-    ]  # fmt: skip
+        _register_factors(connection, factors, "pieces")
+        dialysed = patients.loc[patients["dialysis"].isin(list(DIALYSED)), ["patient_id"]]
+        connection.register("dialysed", dialysed.astype("string"))
+        table = connection.execute(
+            f"SELECT dose_id, patient_id, class, reason, drug_resolved, route_resolved, factor, "
+            f"micro::DOUBLE / {masses.MICRO} AS mme, flags FROM ({masses.ledger(factors)}) "
+            "ORDER BY row"
+        ).df()
+    table["flags"] = table["flags"].map(flags.words).astype("object")
+    return table.astype({"factor": "float64", "mme": "float64"})
+
+
+def _connect() -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    connection = duckdb.connect()
+    connection.execute("SET threads = 1")
+    masses.prepare(connection)
+    return connection
+
+
+def _register_pieces(connection: duckdb.DuckDBPyConnection, pieces: pd.DataFrame) -> None:
+    connection.register("pieces_given", pieces)
+    connection.execute(
+        'CREATE TEMP VIEW piece_times AS SELECT * EXCLUDE (start, "end"), '
+        'epoch_us(start) AS s, epoch_us("end") AS e FROM pieces_given'
+    )
+    connection.execute(
+        "CREATE TEMP VIEW pieces AS SELECT * REPLACE (route::VARCHAR AS route, "
+        "form_class::VARCHAR AS form_class) FROM piece_times"
+    )
+
+
+def _register_factors(
+    connection: duckdb.DuckDBPyConnection, factors: FactorTable, relation: str
+) -> None:
+    keys = connection.execute(f"SELECT DISTINCT drug, route, form_class FROM {relation}").fetchall()
+    masses.factor_tables(connection, factors, keys)

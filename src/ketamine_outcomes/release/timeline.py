@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ketamine_outcomes.cohort.windows import study_windows
+from ketamine_outcomes.exposure import flags
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.intervals import hours_between
 from ketamine_outcomes.study import MMEOutcome, PainOutcome, Study
@@ -89,17 +90,11 @@ def _doses(near: pd.DataFrame, study: Study) -> pd.DataFrame:
     factors = FactorTable(study.exposure.factors)
     mme: list[float] = []
     for row in near.to_dict("records"):
-        factor = None
-        if row["counted"]:
-            factor = factors.find(row["drug"], row["route"], row["form_class"])
-        if factor is None:
-            mme.append(np.nan)
-        elif row["kind"] == "patch":
-            days = (row["end_hour"] - row["start_hour"]) / 24
-            mme.append(float(factor.value) * row["rate_mcg_per_h"] * days)
-        else:
-            per_mg = 1000 if factor.unit == "mcg" else 1
-            mme.append(float(factor.value) * row["mg"] * per_mg)
+        found = row["counted"] and factors.find(row["drug"], row["route"], row["form_class"])
+        hours = row["end_hour"] - row["start_hour"]
+        quantity = row["rate_mcg_per_h"] * hours if row["kind"] == "patch" else row["mg"]
+        mme.append(quantity * float(found.per_quantity) if found else np.nan)
+    near = near.assign(flags=near["flags"].map(flags.words))
     table = near.assign(mme=mme, hour=near["start_hour"], hour_end=near["end_hour"])
     return table[
         ["patient_label", "hour", "hour_end", "drug", "route", "mg", "mme", "flags"]

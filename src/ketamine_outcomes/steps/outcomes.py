@@ -14,7 +14,7 @@ def run(job: Job) -> None:
     pieces = files.read_parquet(job.private / "intervals.parquet")
     units = files.read_parquet(job.private / "units.parquet")
     dose_rows = files.read_parquet(job.private / "dose_rows.parquet")
-    ledger = finish_ledger(job.study, dose_rows, pieces)
+    ledger = finish_ledger(job.study, extract, dose_rows, pieces)
     found = build_outcomes(job.study, extract, units, pieces)
     with files.atomic_folder(job.private / "outcomes") as folder:
         for name, table in found.items():

@@ -14,8 +14,8 @@ from ketamine_outcomes import estimates, files, study_definition
 from ketamine_outcomes.analyses.common import Data
 from ketamine_outcomes.analyses.run import run as run_analyses
 from ketamine_outcomes.cohort.build import build_units
+from ketamine_outcomes.exposure.charting import Assumptions
 from ketamine_outcomes.exposure.classify import classify
-from ketamine_outcomes.exposure.rows import Assumptions
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.fingerprint import fingerprint
 from ketamine_outcomes.outcomes.build import build_outcomes, finish_ledger, ledger_counts
@@ -73,7 +73,7 @@ def _estimate(job: Job, study: Study, name: str, definition: str) -> pd.DataFram
     data = Data(
         units,
         attrition,
-        ledger_counts(finish_ledger(changed, dose_rows, pieces)),
+        ledger_counts(finish_ledger(changed, extract, dose_rows, pieces)),
         build_outcomes(changed, extract, units, pieces),
     )
     return run_analyses(changed, data, job.cohort_name, name, definition)
