@@ -106,7 +106,13 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     with atomic_path(path) as temporary, duckdb.connect() as connection:
         connection.execute("SET threads = 1")
         connection.register("private_table", table)
-        connection.execute(f"COPY private_table TO '{_quoted(temporary)}' (FORMAT parquet)")
+        # A text column without a single cell is text all the same.
+        empty = [c for c in table if table[c].dtype == object and table[c].isna().all()]
+        text = ", ".join(f'"{c}"::VARCHAR AS "{c}"' for c in empty)
+        columns = f"* REPLACE ({text})" if empty else "*"
+        connection.execute(
+            f"COPY (SELECT {columns} FROM private_table) TO '{_quoted(temporary)}' (FORMAT parquet)"
+        )
 
 
 def read_parquet(path: Path) -> pd.DataFrame:

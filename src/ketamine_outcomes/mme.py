@@ -185,7 +185,7 @@ class _Run:
             "patients": windows[2],
             "windows": windows[0],
             "incomplete_windows": windows[1],
-            "unmapped": int(len(self.unmapped)),
+            "unmapped": len(self.unmapped),
             "notes": self.notes,
         }
 

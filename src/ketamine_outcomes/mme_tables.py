@@ -214,7 +214,7 @@ class TimeAxis:
             f"""
             CREATE OR REPLACE TEMP TABLE hours AS
             WITH stay AS (
-                SELECT patient_id, epoch_us(start) AS a, epoch_us("end") AS b FROM stays
+                SELECT DISTINCT patient_id, epoch_us(start) AS a, epoch_us("end") AS b FROM stays
                 WHERE coalesce(observes, 'all') IN ('all', 'doses') AND "end" > start
             ),
             placed AS (
@@ -258,8 +258,8 @@ class TimeAxis:
                 f"abs({minutes}) // 60, abs({minutes}) % 60)"
             )
         return (
-            f"strftime(make_timestamp({us}), '%Y-%m-%dT%H:%M:%S') || CASE WHEN ({us}) % 1000000 = 0 "
-            f"THEN '' ELSE printf('.%06d', ({us}) % 1000000) END || {suffix}"
+            f"strftime(make_timestamp({us}), '%Y-%m-%dT%H:%M:%S') || "
+            f"CASE WHEN ({us}) % 1000000 = 0 THEN '' ELSE printf('.%06d', ({us}) % 1000000) END || {suffix}"
         )
 
 
@@ -297,7 +297,8 @@ def _mme(axis: TimeAxis, text: bool) -> str:
 
 def _ledger(axis: TimeAxis, text: bool) -> str:
     return f"""
-        SELECT dose_id, patient_id, class, {_word("reason", text)} AS reason, drug_resolved, route_resolved,
+        SELECT dose_id, patient_id, class, {_word("reason", text)} AS reason,
+            drug_resolved, route_resolved,
             {_number("factor", 15, text)} AS factor,
             {_number(f"micro::DOUBLE / {MICRO}", 15, text)} AS mme,
             {_word("w.flag", text)} AS flags
@@ -310,7 +311,8 @@ def _by_drug(axis: TimeAxis, text: bool) -> str:
          f"ELSE d.quantity::DOUBLE / {SCALE} END"  # fmt: skip
     return f"""
         SELECT m.patient_id, {axis.written("m.a", "m.win")} AS window_start, d.drug, d.route,
-            d.form_class AS form, {_word("d.stratum", text)} AS stratum, {_number(mg, 15, text)} AS mg,
+            d.form_class AS form, {_word("d.stratum", text)} AS stratum,
+            {_number(mg, 15, text)} AS mg,
             {_number(f"d.micro::DOUBLE / {MICRO}", 15, text)} AS mme
         FROM by_drug d JOIN mme m ON m.patient_id = d.unit_id AND m.win = d.win
         WHERE d.drug_class = 'opioid'

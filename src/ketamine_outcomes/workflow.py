@@ -11,6 +11,7 @@ from typing import Any
 
 from ketamine_outcomes import files, steps, study_file
 from ketamine_outcomes.errors import UserError
+from ketamine_outcomes.exposure.factors import files as factors_of
 from ketamine_outcomes.fingerprint import fingerprint
 from ketamine_outcomes.study import Study
 
@@ -86,6 +87,15 @@ class Plan:
         if cohort.source == "simulated":
             return [f"results/{wildcards.study}/{wildcards.cohort}/private/source/truth.json"]
         return [str(path) for path in files.data_files(Path(cohort.path))]
+
+    def factor_files(self, wildcards: Any) -> list[str]:
+        """Return the user's own factor files of a study, so that an edit reruns what uses them."""
+        study = self.studies[wildcards.study]
+        lists = [study.exposure.factors]
+        lists += [str(s.set["exposure.factors"]) for s in study.scenarios
+                  if "exposure.factors" in s.set]  # fmt: skip
+        return [str(path) for path in dict.fromkeys(
+            path for factors in lists for path in factors_of(factors))]  # fmt: skip
 
 
 def load(config: dict[str, Any], root: Path, main_process: bool) -> Plan:

@@ -74,6 +74,8 @@ def _stays(pick: random.Random) -> list[dict[str, Any]]:
                  "end": at(end), "observes": pick.choice(["all", "doses", "pain_scores", None]),
                  "end_reason": pick.choice(["discharged", "died", "transferred", None])}
             )  # fmt: skip
+            if pick.random() < 0.4:  # one stay per domain, as sources write them
+                stays.append({**stays[-1], "stay_id": f"{patient}{i}x", "observes": "doses"})
             start = end + pick.choice([0, 0, 120, -60])
     return stays
 
@@ -126,7 +128,8 @@ def _dose(
         dose |= {
             "route": pick.choice(["oral", "iv", "nasal", "sublingual", None]),
             "form": pick.choice(["tablet", "injection", "tablet_er", None]),
-            "amount": pick.choice([5.0, 10.0, 0.1, 12.5]), "amount_unit": pick.choice(["mg", "mcg"]),
+            "amount": pick.choice([5.0, 10.0, 0.1, 12.5]),
+            "amount_unit": pick.choice(["mg", "mcg"]),
             "status": pick.choice(["given", "given", "held", "partial", "bolus_from_bag"]),
         }  # fmt: skip
     if odd and pick.random() < 0.25:

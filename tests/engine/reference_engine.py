@@ -7,6 +7,7 @@ written here a second time, in loops, as the documentation says it.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -538,7 +539,7 @@ def _readings(rows: list[Row]) -> list[Piece]:
         members.sort(key=lambda r: (r.s, r.amount_mg, r.id))
         first = members[0]
         first.verdict, first.why = "marker", "first_reading"
-        for before, row in zip(members, members[1:], strict=False):
+        for before, row in itertools.pairwise(members):
             assert row.amount_mg is not None and before.amount_mg is not None
             assert row.s is not None and before.s is not None
             rises = row.amount_mg >= before.amount_mg

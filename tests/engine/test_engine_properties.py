@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import engine_support as support
@@ -41,7 +42,7 @@ def test_the_parts_of_any_tiling_add_up(seed: int, cuts: list[int]) -> None:
     with support.run(tables, assume) as connection:
         parts = [
             support.micro(connection, FACTORS, ORIGIN + a * MINUTE, ORIGIN + b * MINUTE)
-            for a, b in zip(edges, edges[1:], strict=False)
+            for a, b in itertools.pairwise(edges)
         ]
         whole = support.micro(connection, FACTORS, ORIGIN + LOW * MINUTE, ORIGIN + HIGH * MINUTE)
     for patient, (total, incomplete, *_) in whole.items():

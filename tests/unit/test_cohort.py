@@ -242,9 +242,7 @@ def test_after_the_last_reading_of_a_counter_the_day_is_a_lower_bound():
         extract = readings(*hours)
         found = classify(extract, Assumptions())
         view = before_index(extract, units)
-        days = tolerance_days(
-            study(), extract, view, found.ledger, found.intervals, units
-        ).set_index("day")
+        days = tolerance_days(extract, view, found.ledger, found.intervals, units).set_index("day")
         states[hours] = (days.loc[-1, "fda"], round(days.loc[-1, "mme"], 6))
     # 30 mg over 30 h: 14 mg, 42 MME in [-24, -10); then nobody knows, whatever is read at 5 h.
     assert states == {

@@ -401,7 +401,7 @@ def test_products_by_their_name() -> None:
 
 def test_heal_names_are_those_of_the_factor_table() -> None:
     """Every name stands in a note of the factor table, with its unit and a factor."""
-    notes = Path(outpatient.__file__).with_name("reference") / "conversion_factors.csv"
+    notes = Path(outpatient.__file__).parents[1] / "reference" / "conversion_factors.csv"
     named = re.findall(r'API name ""(.+?)""', notes.read_text(encoding="utf-8"))
     assert tuple(named) == outpatient.heal_names()
     for name in named:

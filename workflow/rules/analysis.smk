@@ -20,6 +20,7 @@ rule analyses:
 
 rule scenarios:
     input:
+        PLAN.factor_files,
         rules.exposure.output,
         f"{HERE}/private/extract",
     output:

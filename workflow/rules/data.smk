@@ -57,6 +57,10 @@ rule cohort:
     output:
         units=f"{HERE}/private/units.parquet",
         attrition=f"{HERE}/private/attrition.parquet",
+        courses=f"{HERE}/private/courses.parquet",
+        profile=f"{HERE}/private/ketamine_profile.parquet",
+        switches=f"{HERE}/private/route_switches.parquet",
+        co_analgesia=f"{HERE}/private/co_analgesia.parquet",
     log:
         f"{HERE}/private/logs/cohort.log",
     benchmark:
@@ -70,6 +74,7 @@ rule cohort:
 
 rule outcomes:
     input:
+        PLAN.factor_files,
         rules.cohort.output,
         rules.exposure.output,
         f"{HERE}/private/extract",

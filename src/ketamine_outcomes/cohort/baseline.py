@@ -41,7 +41,7 @@ def add_baseline(
     """
     units = units.reset_index(drop=True)
     view = before_index(_needed(extract), units)
-    days = tolerance_days(study, extract, view, dose_rows, pieces, units)
+    days = tolerance_days(extract, view, dose_rows, pieces, units)
     units = units.merge(tolerance.opioid_tolerance(days), on="unit_id", how="left")
     units = _add_dialysis(view, "events" in extract.tables, units)
     found = co_analgesia.spans(_doses(view), dose_rows)
@@ -49,7 +49,6 @@ def add_baseline(
 
 
 def tolerance_days(
-    study: Study,
     extract: Extract,
     view: Extract,
     dose_rows: pd.DataFrame,
@@ -70,7 +69,7 @@ def tolerance_days(
     if len(running):
         known = pd.concat([known, running], ignore_index=True)
     return tolerance.daily_doses(
-        units, known, pd.concat(hours, ignore_index=True), FactorTable(study.exposure.factors)
+        units, known, pd.concat(hours, ignore_index=True), FactorTable(tolerance.FACTORS)
     )
 
 

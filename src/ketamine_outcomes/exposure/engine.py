@@ -190,8 +190,8 @@ def _stays(connection: duckdb.DuckDBPyConnection, complete: bool) -> None:
     """Make `island` (stays that touch, as one) and `dose_stay` (stays that observe doses)."""
     source = (
         'SELECT patient_id, epoch_us(start) AS a, epoch_us("end") AS b, '
-        "coalesce(observes, 'all') AS observes, "
-        "CASE end_reason WHEN 'died' THEN 'death' WHEN 'transferred' THEN 'transfer' "
+        "coalesce(observes::VARCHAR, 'all') AS observes, "
+        "CASE end_reason::VARCHAR WHEN 'died' THEN 'death' WHEN 'transferred' THEN 'transfer' "
         "ELSE 'discharge' END AS reason FROM stays"
         if complete
         else "SELECT '' AS patient_id, 0::BIGINT AS a, 0::BIGINT AS b, '' AS observes, "
@@ -200,7 +200,9 @@ def _stays(connection: duckdb.DuckDBPyConnection, complete: bool) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP TABLE island AS
-        WITH stay AS ({source}),
+        WITH stay AS ( -- one row per interval: rows that tie have no order
+            SELECT patient_id, a, b, max(reason) AS reason FROM ({source}) GROUP BY ALL
+        ),
         placed AS (
             SELECT *, max(b) OVER (
                 PARTITION BY patient_id ORDER BY a, b
@@ -262,8 +264,8 @@ def _weights(
             """
         )
     people = (
-        "SELECT patient_id, weight_kg, dialysis IN ('hemodialysis', 'peritoneal', 'crrt') AS dry "
-        "FROM patients"
+        f"SELECT patient_id, weight_kg, dialysis::VARCHAR IN {tuple(sorted(charting.DIALYSED))} "
+        "AS dry FROM patients"
         if "patients" in tables
         else "SELECT '' AS patient_id, NULL::DOUBLE AS weight_kg, false AS dry WHERE false"
     )
@@ -526,7 +528,10 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
         WHERE verdict NOT IN ('marker', 'duplicate')
         """
     )
-    names = "row, dose_id, patient_id, s, clock, drug, drug_class, route, form_class, source, verdict, why"
+    names = (
+        "row, dose_id, patient_id, s, clock, drug, drug_class, route, form_class, source, "
+        "verdict, why"
+    )
     every = f"""
         SELECT {names}, piece_flags FROM alone {unsettled}
         UNION ALL SELECT {names}, piece_flags FROM beside {unsettled}

@@ -278,8 +278,7 @@ def _factor(value: Decimal, row: dict[str, str], drug: str, form: str) -> Factor
 
 def _expand(row: dict[str, str]) -> Iterable[tuple[str, str, str]]:
     parts = (row[name].split("|") for name in ("drug", "route", "form"))
-    for drug, route, form in itertools.product(*parts):
-        yield drug, route, form
+    yield from itertools.product(*parts)  # type: ignore[misc]
 
 
 def _set(name: str) -> tuple[dict[str, str], ...]:

@@ -120,7 +120,7 @@ def _cut(connection: duckdb.DuckDBPyConnection, *, margin: int, reason: str, bol
         WITH now AS ({_now()}),
         piece AS (SELECT now.*, l.thing, l.level, l.covers FROM now JOIN level l USING (row)),
         cover AS (
-            SELECT t.thing, t.level, c.ps - {margin} AS a, c.pe + {margin} AS b
+            SELECT DISTINCT t.thing, t.level, c.ps - {margin} AS a, c.pe + {margin} AS b
             FROM (SELECT DISTINCT thing, level FROM level) t
             JOIN piece c ON c.thing = t.thing AND c.level < t.level AND c.covers
         ),

@@ -35,7 +35,7 @@ FOREVER = 2**62
 
 #: What a row of `faulted` carries through every lane.
 CARRIED = (
-    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "way", "drug",
+    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "drug",
     "drug_class", "route", "route_group", "form", "form_class", "feed", "amount_counts",
     "rate_mg_per_h", "rate_mg_per_kg_h", "rate_mcg_per_h", "weight_kg", "stratum",
 )  # fmt: skip
@@ -88,7 +88,8 @@ def _open(own_ends: bool) -> str:
         WITH opened AS (SELECT *, true AS opens FROM faulted WHERE goes = 'open'),
         event AS (
             SELECT *,
-                CASE WHEN role = 'stop' THEN 0 WHEN opens AND role = 'confirm' THEN 2 ELSE 1 END AS place,
+                CASE WHEN role = 'stop' THEN 0
+                    WHEN opens AND role = 'confirm' THEN 2 ELSE 1 END AS place,
                 CASE WHEN role = 'stop' THEN 'stop'
                     WHEN has_rate AND rate_per_kg THEN 'kg'
                     WHEN has_rate AND rate_mg_per_h IS NOT NULL THEN 'h'
@@ -267,7 +268,8 @@ def _patches() -> str:
         closed AS (
             SELECT p.*, t.moment AS off, n.moment AS next, x.moment AS death,
                 CASE WHEN p.e > p.s THEN p.e
-                    ELSE least(p.worn_out, coalesce(t.moment, p.worn_out), coalesce(n.moment, p.worn_out))
+                    ELSE least(p.worn_out, coalesce(t.moment, p.worn_out),
+                        coalesce(n.moment, p.worn_out))
                     END AS free_end
             FROM applied p LEFT JOIN taken_off t ON t.row = p.row
             LEFT JOIN replaced n ON n.row = p.row

@@ -21,6 +21,8 @@ import pandas as pd
 from ketamine_outcomes import intervals
 from ketamine_outcomes.exposure.factors import Factor, FactorTable
 
+#: Factors of MME / 60. Always these: whether a patient is tolerant is no matter of a scenario.
+FACTORS = "cdc2022+inpatient"
 #: Days before zero: day -1 is [-24, 0) h.
 DAYS = tuple(range(-7, 0))
 DAY = 24 * intervals.MICROSECONDS_PER_HOUR

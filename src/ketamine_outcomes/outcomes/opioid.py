@@ -127,8 +127,8 @@ def window_mme(
     DataFrame
         unit_id, window, mme (counted part; missing when nothing was observed and nothing
         charted), hours_observed, mme_per_24h (missing without observed hours), incomplete,
-        imputed_share, low_confidence_share, any_opioid, main_route (group with most MME, or empty), route_switch
-        (another main route than before index), state (`value`, `observed_zero`, `incomplete`,
+        imputed_share, low_confidence_share, any_opioid, main_route (route group with most MME,
+        or empty), route_switch (another main route than before index), state (`value`, `observed_zero`, `incomplete`,
         `unknown`), flags (sorted, joined by `;`).
     """
     patients = extract.rows("patients").set_index("patient_id")["dialysis"]

@@ -25,7 +25,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "simulate": ("cohort",),
     "extract": ("cohort",),
     "exposure": ("cohort", "index"),
-    "cohort": ("cohort", "index", "exposure", "windows", "eligibility", "covariates"),
+    "cohort": ("cohort", "index", "windows", "eligibility", "covariates"),
     "outcomes": ("index", "exposure", "windows", "outcomes"),
     "analyses": (*DEFINITION,),
     "scenarios": (*DEFINITION, "cohort", "scenarios"),
