@@ -163,7 +163,12 @@ def export_csv(doses: Path) -> Path:
         partial = path.with_suffix(".partial")
         statement = f"COPY (SELECT {columns} FROM '{doses}') TO '{partial}' (FORMAT csv, HEADER)"
         subprocess.run(
-            [sys.executable, "-c", "import duckdb, sys; duckdb.connect().execute(sys.argv[1])", statement],
+            [
+                sys.executable,
+                "-c",
+                "import duckdb, sys; duckdb.connect().execute(sys.argv[1])",
+                statement,
+            ],
             check=True,
         )
         partial.replace(path)

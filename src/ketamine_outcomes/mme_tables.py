@@ -62,10 +62,12 @@ class TimeAxis:
                 SELECT t.patient_id, floor_div({start}, {width}) AS win
                 FROM ({_OPIOID_ROWS}) t JOIN origin o ON o.patient_id = t.patient_id"""
         run = connection.execute
-        run(f"CREATE OR REPLACE TEMP TABLE mass AS {masses.masses(parts)}")
-        keys = run("SELECT DISTINCT drug, route, form_class FROM mass").fetchall()
-        masses.factor_tables(connection, factors, keys)
-        run(f"CREATE OR REPLACE TEMP TABLE by_drug AS {masses.converted('mass')}")
+        by_day = masses.factor_tables(connection, factors)
+        run(f"CREATE OR REPLACE TEMP TABLE mass AS {masses.masses(parts, by_day=by_day)}")
+        run(
+            "CREATE OR REPLACE TEMP TABLE by_drug AS SELECT m.*, k.* EXCLUDE (what) FROM "
+            f"({masses.converted('mass', by_day=by_day)}) m JOIN what k ON k.what = m.what"
+        )
         run("DROP TABLE mass")
         self._observed(connection, width, at, days and moved)
         self._dialysed(connection)
@@ -259,7 +261,8 @@ class TimeAxis:
             )
         return (
             f"strftime(make_timestamp({us}), '%Y-%m-%dT%H:%M:%S') || "
-            f"CASE WHEN ({us}) % 1000000 = 0 THEN '' ELSE printf('.%06d', ({us}) % 1000000) END || {suffix}"
+            f"CASE WHEN ({us}) % 1000000 = 0 THEN '' ELSE printf('.%06d', ({us}) % 1000000) END"
+            f" || {suffix}"
         )
 
 

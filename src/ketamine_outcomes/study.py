@@ -208,8 +208,9 @@ class Eligibility(Section):
 
     reads: str = Field(
         alias="from",
-        description="patients.COLUMN, measurements.NAME (last before index), index.route, "
-        "infusion_sites.COLUMN, or hours_observed.DOMAIN / scores.SCALE in the baseline window.",
+        description="patients.COLUMN, measurements.NAME (last before index), index.NAME (what is "
+        "known of the unit at index), infusion_sites.COLUMN, or hours_observed.DOMAIN / "
+        "scores.SCALE in the baseline window.",
     )
     at_least: float | None = Field(default=None, description="Smallest value that passes.")
     at_most: float | None = Field(default=None, description="Largest value that passes.")
@@ -228,8 +229,9 @@ class Covariate(Section):
 
     reads: str = Field(
         alias="from",
-        description="patients.COLUMN, measurements.NAME (last before index), index.route, "
-        "infusion_sites.COLUMN, or hours_observed.DOMAIN / scores.SCALE in the baseline window.",
+        description="patients.COLUMN, measurements.NAME (last before index), index.NAME (what is "
+        "known of the unit at index), infusion_sites.COLUMN, or hours_observed.DOMAIN / "
+        "scores.SCALE in the baseline window.",
     )
     groups: dict[str, tuple[str, ...]] | None = Field(
         default=None, description="Pools words: {group: [words]}."

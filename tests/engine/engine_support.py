@@ -190,15 +190,13 @@ def micro(
         "CREATE OR REPLACE TEMP TABLE win AS SELECT DISTINCT patient_id AS unit_id, patient_id, "
         f"0 AS win, {a}::BIGINT AS a, {b}::BIGINT AS b FROM dose WHERE patient_id IS NOT NULL"
     )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE mass AS {masses.masses(masses.listed('win'))}"
-    )
-    keys = connection.execute("SELECT DISTINCT drug, route, form_class FROM mass").fetchall()
-    masses.factor_tables(connection, factors, keys)
+    by_day = masses.factor_tables(connection, factors)
+    mass = masses.masses(masses.listed("win"), by_day=by_day)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE mass AS {mass}")
     found = connection.execute(
         "SELECT unit_id, coalesce(sum(micro), 0)::HUGEINT, "
         "bool_or(drug_class = 'opioid' AND micro IS NULL), "
         "coalesce(sum(imputed_micro), 0)::HUGEINT, bit_or(flags) "
-        f"FROM ({masses.converted('mass')}) GROUP BY 1"
+        f"FROM ({masses.converted('mass', by_day=by_day)}) JOIN what USING (what) GROUP BY 1"
     ).fetchall()
     return {unit: (total, part, imputed, flags) for unit, total, part, imputed, flags in found}

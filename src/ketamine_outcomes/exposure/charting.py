@@ -109,6 +109,8 @@ class Charting:
     lane
         How the row becomes a piece: `none` (no piece), `alone` (from the row itself), `open`
         (from its neighbours: rates without end, stops, confirmations), `reading`, `patch`.
+    lane_inside
+        The same, with `aside` for a row that becomes no piece even inside a stay.
     role
         dose, change (a rate begins), bolus (from the bag), confirm, stop.
     row_class, reason
@@ -141,6 +143,7 @@ class Charting:
     form: str
     form_class: str | None
     lane: str
+    lane_inside: str
     role: str
     row_class: str
     reason: str
@@ -207,6 +210,9 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
     row_class, reason = _class(way, drug_class, wanted, unplaced, status, lane, role)
     if drug_class == "antagonist" and status not in NOT_GIVEN and not unplaced:
         lane = "alone"  # a mark in time, so that its window can say so
+    aside = row_class == "excluded" or unplaced or lane == "none"
+    if row_class not in ("", "marker") and drug_class != "antagonist":
+        aside = True
     amount, rate = _Unit.of(way.amount_unit), _Unit.of(way.rate_unit)
     concentration = units.find(way.concentration_unit)
     by_volume = concentration is not None and concentration.kind == "concentration"
@@ -220,6 +226,7 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
         form=form,
         form_class=form_class(route, form, way.has_rate) if route else None,
         lane="none" if row_class == "excluded" or unplaced else lane,
+        lane_inside="aside" if aside else lane,
         role=role,
         row_class=row_class,
         reason=reason,

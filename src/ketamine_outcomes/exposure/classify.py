@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 TABLES = ("doses", "patients", "stays", "measurements")
 LEDGER = """
     SELECT dose_id, patient_id, class, reason, drug_resolved, drug_class, route_resolved,
-        form_class, source, flags
+        form_class, stratum, source, flags
     FROM verdicts ORDER BY row
     """
 INTERVALS = """
@@ -40,7 +40,7 @@ class Exposure:
     ----------
     ledger
         One row per dose row: dose_id, patient_id, class, reason, drug_resolved, drug_class,
-        route_resolved, form_class, source, flags (bits, see `flags.py`).
+        route_resolved, form_class, stratum, source, flags (bits, see `flags.py`).
     intervals
         One row per piece of a dose that counts, or that was given but cannot be counted.
     unmapped

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ketamine_outcomes.exposure import charting, feeds, neighbours, units
 from ketamine_outcomes.exposure.charting import Assumptions, Charting, Way
 from ketamine_outcomes.exposure.flags import BIT
+from ketamine_outcomes.exposure.masses import WHAT
 
 if TYPE_CHECKING:
     import duckdb
@@ -38,6 +39,8 @@ TYPES = {
     **dict.fromkeys(("start", "end"), "TIMESTAMP"),
     "procedural": "BOOLEAN",
 }
+#: The meanings behind `WHAT`.
+_WHAT = ("ingredient", "drug_class", "route", "form_class", "stratum")
 _SQL_TYPES = {"bool": "BOOLEAN", "int": "INTEGER", "float": "DOUBLE", "float | None": "DOUBLE",
               "str": "VARCHAR", "str | None": "VARCHAR"}  # fmt: skip
 
@@ -65,6 +68,7 @@ def run(
     index_drug: str | None = None,
     *,
     tables: frozenset[str] = frozenset(("doses",)),
+    overlaps: bool = True,
 ) -> Found:
     """Classify the relation `doses` of a connection.
 
@@ -81,34 +85,34 @@ def run(
         An ingredient beyond opioids and ketamine whose pieces are wanted.
     tables
         Names of the relations that exist.
+    overlaps
+        Whether to look for pumps that run together: it only flags, and costs a sort.
 
     Returns
     -------
     Found
         Temporary views `pieces` and `verdicts` now exist in the connection.
     """
-    _doses(connection)
-    ways = _ways(connection, assume, index_drug)
+    ways = _ways(connection, _doses(connection), assume, index_drug)
     _feeds(connection, assume)
     _stays(connection, "stays" in tables and assume.stays_complete)
     _deaths(connection, "patients" in tables)
     key = _join_key(ways)
     _weights(connection, key, bool(ways["needs_weight"].any()), tables)
     _same_rows(connection, key)
-    _rows(connection, key, bool(ways["needs_weight"].any()))
-    _alone(connection)
+    _rows(connection, key, ways)
     alone = ways["lane"].eq("alone") & ways["has_end"]
     neighbours.run(connection, set(ways["lane"]), bool((alone & ways["has_rate"]).any()))
     feeds.run(connection, ways)
-    _pieces(connection, bool(alone.any()))
+    _pieces(connection, overlaps and bool(alone.any()))
     return Found(ways)
 
 
 # --- inputs -----------------------------------------------------------------------------------
 
 
-def _doses(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `dose`: all columns of the contract, typed; absent ones empty."""
+def _doses(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    """Make `dose`: all columns of the contract, typed; absent ones empty. Return those there."""
     there = [row[0] for row in connection.execute("DESCRIBE doses").fetchall()]
     columns = []
     for name in ("row", "dose_id", "fault", "source", "clock", *CLINICAL):
@@ -125,18 +129,29 @@ def _doses(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(
         f"CREATE OR REPLACE TEMP VIEW dose AS SELECT {', '.join(columns)} FROM doses"
     )
+    return there
 
 
 def _ways(
-    connection: duckdb.DuckDBPyConnection, assume: Assumptions, index_drug: str | None
+    connection: duckdb.DuckDBPyConnection,
+    there: list[str],
+    assume: Assumptions,
+    index_drug: str | None,
 ) -> pd.DataFrame:
-    """Make the table `way`: every distinct way of charting and what it means."""
+    """Make the tables `way`, every distinct way of charting and what it means, and `what`."""
     import pandas as pd
 
-    words = ", ".join(name for name in charting.KEY if not name.startswith("has_"))
+    words = ", ".join(
+        name if name in there else f"NULL AS {name}"
+        for name in charting.KEY
+        if not name.startswith("has_")
+    )
+    given = [name for name in charting.KEY if name in there]
+    given += ["has_amount", "has_rate", "has_end"]
     found = connection.execute(
         f"SELECT {words}, amount IS NOT NULL AS has_amount, rate IS NOT NULL AS has_rate, "
-        '"end" IS NOT NULL AS has_end, count(*) AS n FROM dose GROUP BY ALL ORDER BY ALL'
+        f'"end" IS NOT NULL AS has_end, count(*) AS n FROM dose GROUP BY {", ".join(given)} '
+        "ORDER BY ALL"
     ).fetchall()
     keys = [row[:-1] for row in found]
     meanings = [charting.resolve(Way(*key), assume, index_drug) for key in keys]
@@ -145,11 +160,22 @@ def _ways(
     meant = pd.DataFrame([vars(m) for m in meanings], columns=[f.name for f in fields(Charting)])
     # The cells of the row keep their names; what they mean is `drug_` and so on beside them.
     both = pd.concat([table, meant.rename(columns=_meant)], axis=1)
-    both["way"] = range(len(both))
+    kinds = [tuple(getattr(m, name) for name in _WHAT) for m in meanings]
+    numbers = {kind: n for n, kind in enumerate(sorted(set(kinds), key=repr), start=1)}
+    both["what"] = [numbers[kind] for kind in kinds]
+    whats = pd.DataFrame([[n, *kind] for kind, n in numbers.items()], columns=["what", *WHAT])
+    connection.register("whats_found", whats)
+    names = ", ".join(f"{name}::VARCHAR AS {name}" for name in WHAT)
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE what AS SELECT what::INTEGER AS what, {names} "
+        "FROM whats_found"
+    )
+    connection.unregister("whats_found")
     connection.register("ways_found", both)
     types: dict[str, str] = {
         **dict.fromkeys(("has_amount", "has_rate", "has_end", "procedural"), "BOOLEAN"),
-        **dict.fromkeys(("n", "way"), "BIGINT"),
+        "n": "BIGINT",
+        "what": "INTEGER",
         **{_meant(field.name): _SQL_TYPES[str(field.type)] for field in fields(Charting)},
     }
     cast = ", ".join(f'"{c}"::{types.get(str(c), "VARCHAR")} AS "{c}"' for c in both)
@@ -163,19 +189,21 @@ def _meant(name: str) -> str:
 
 
 def _join_key(ways: pd.DataFrame) -> str:
-    """Return the condition that joins a dose to its way: the columns that vary."""
-    conditions = []
+    """Return the condition that joins a dose to its way, by as few columns as tell ways apart."""
+    cells = ways[list(charting.KEY)].astype("object")
+    cells = cells.where(cells.notna(), "\0")
+    needed = list(charting.KEY)
     for name in charting.KEY:
-        cells = ways[name]
-        if len(ways) and cells.isna().all():
-            continue
-        if len(ways) > 1 and cells.nunique(dropna=False) == 1:
-            continue
+        fewer = [other for other in needed if other != name]
+        if fewer and not cells.duplicated(fewer).any():
+            needed = fewer
+    conditions = []
+    for name in needed if len(ways) > 1 else ():
         left = f"d.{name}"
         if name.startswith("has_"):
             column = {"has_end": '"end"'}.get(name, name.removeprefix("has_"))
             left = f"(d.{column} IS NOT NULL)"
-        same = "IS NOT DISTINCT FROM" if cells.isna().any() else "="
+        same = "IS NOT DISTINCT FROM" if ways[name].isna().any() else "="
         conditions.append(f"{left} {same} w.{name}")
     return " AND ".join(conditions) or "true"
 
@@ -345,24 +373,31 @@ def _inside(patient: str, at: str) -> str:
 # --- rows -------------------------------------------------------------------------------------
 
 
-def _rows(connection: duckdb.DuckDBPyConnection, key: str, weights: bool) -> None:
-    """Make `given`: rows that may count, in mg and microseconds, with their fault."""
+def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -> None:
+    """Make `faulted` (rows in mg and microseconds with their fault) and `alone` from it.
+
+    Rows with and without an end of their own go apart: most have none, and what depends on an
+    end is then no work at all.
+    """
+    weights = bool(ways["needs_weight"].any())
     complete = connection.execute("SELECT stays FROM complete").fetchone() == (True,)
     twice = connection.execute("SELECT count(*) FROM same_row").fetchone() != (0,)
     ranked = connection.execute("SELECT count(*) FROM feed").fetchone() != (0,)
     kg = "k.kg" if weights else "NULL::DOUBLE"
     ml = "coalesce(d.concentration * w.mg_per_concentration, w.mg_per_ml)"
     net = "(d.amount - CASE WHEN w.dispensed THEN coalesce(d.wasted, 0) ELSE 0 END)"
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP VIEW charted AS
+    parts = [ends for ends in (False, True) if (ways["has_end"] == ends).any()]
+    for ends in parts or [False]:
+        connection.execute(
+            f"""
+        CREATE OR REPLACE TEMP VIEW charted_{int(ends)} AS
         SELECT d.row, d.dose_id, d.patient_id, d.source, d.clock, d.order_id, d.infusion_id, d.site,
-            d.rate AS rate_charted, w.way, w.ingredient AS drug, w.drug_class, w.route_ AS route,
+            d.rate AS rate_charted, w.what, w.ingredient AS drug, w.drug_class, w.route_ AS route,
             w.route_group, w.form_ AS form, w.form_class, w.lane, w.role, w.row_class, w.reason,
-            w.stratum, w.flags_ AS flags, w.amount_counts, w.has_rate, w.fault_ AS fault_words,
+            w.stratum, w.flags_ AS flags, w.amount_counts, w.has_rate, w.lane_inside, w.fault_ AS fault_words,
             w.rate_per_kg, w.flag_above, w.refuse_above,
             w.amount_by_volume, w.rate_by_volume, w.amount_per_kg,
-            epoch_us(d.start) AS s, epoch_us(d."end") AS e,
+            epoch_us(d.start) AS s, {'epoch_us(d."end")' if ends else "NULL::BIGINT"} AS e,
             {kg} AS weight_kg, {net} AS net,
             CASE WHEN NOT w.amount_counts THEN NULL
                 WHEN w.amount_by_volume THEN {net} * {ml}
@@ -389,16 +424,24 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, weights: bool) -> Non
         {"LEFT JOIN feed f ON f.source = d.source" if ranked else ""}
         {"LEFT JOIN same_row t ON t.row = d.row" if twice else ""}
         {
-            '''LEFT JOIN island i ON i.patient_id = d.patient_id
+                '''LEFT JOIN island i ON i.patient_id = d.patient_id
             AND i.a <= epoch_us(d.start) AND epoch_us(d.start) <= i.b'''
-            if complete
-            else ""
-        }
+                if complete
+                else ""
+            }
+        WHERE d."end" IS {"NOT NULL" if ends else "NULL"}
         """
-    )
-    connection.execute(
-        """
-        CREATE OR REPLACE TEMP VIEW faulted AS
+        )
+        connection.execute(_faulted(ends))
+        connection.execute(_alone(ends))
+    for name in ("faulted", "alone"):
+        union = " UNION ALL ".join(f"SELECT * FROM {name}_{int(ends)}" for ends in parts or [False])
+        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {union}")
+
+
+def _faulted(ends: bool) -> str:
+    return f"""
+        CREATE OR REPLACE TEMP VIEW faulted_{int(ends)} AS
         SELECT * EXCLUDE (fault_words, net),
             CASE WHEN row_class = 'marker' OR drug_class = 'antagonist' THEN ''
                 WHEN fault_words <> '' AND fault_words <> 'no_route' THEN fault_words
@@ -412,33 +455,30 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, weights: bool) -> Non
                 WHEN rate_by_volume AND rate_mg_per_h IS NULL THEN 'no_concentration'
                 WHEN rate_per_kg AND rate_mg_per_h IS NULL THEN 'no_weight'
                 ELSE fault_words END AS fault,
-            CASE WHEN drug_class = 'antagonist' AND lane <> 'none' AND inside THEN 'alone'
-                WHEN lane = 'none' OR row_class NOT IN ('', 'marker') THEN 'aside'
-                WHEN row_class = 'marker' AND lane <> 'patch' AND NOT inside THEN 'aside'
-                WHEN row_class = 'marker' THEN lane
+            CASE WHEN lane_inside = 'aside' OR (inside AND NOT twice) THEN lane_inside
+                WHEN row_class = 'marker'
+                    THEN CASE WHEN inside OR lane = 'patch' THEN lane ELSE 'aside' END
+                WHEN drug_class = 'antagonist' THEN CASE WHEN inside THEN lane ELSE 'aside' END
                 WHEN NOT inside THEN 'outside'
-                WHEN twice THEN 'twice'
-                ELSE lane END AS goes
-        FROM charted
+                ELSE 'twice' END AS goes
+        FROM charted_{int(ends)}
         """
-    )
 
 
-def _alone(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `alone`: rows that become a piece by themselves, and rows that become none.
+def _alone(ends: bool) -> str:
+    """Return the SQL of `alone`: rows that become a piece by themselves, and rows that become none.
 
     A rate of a minute or less is a bolus judged by its amount. An amount with its own end is
     spread over it on parenteral rows, else it is a bolus at its start.
     """
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP VIEW alone AS
+    return f"""
+        CREATE OR REPLACE TEMP VIEW alone_{int(ends)} AS
         WITH sized AS (
             SELECT *, coalesce(e - s, 0) AS length,
                 CASE WHEN amount_counts THEN amount_mg
                     ELSE rate_mg_per_h * ((e - s)::DOUBLE / {HOUR}) END AS mass,
                 e IS NOT NULL AND e > s AND has_rate AND e - s <= {MINUTE} AS minute
-            FROM faulted WHERE goes IN ('aside', 'outside', 'twice', 'alone')
+            FROM faulted_{int(ends)} WHERE goes IN ('aside', 'outside', 'twice', 'alone')
         ),
         blamed AS (
             SELECT * EXCLUDE (fault), CASE
@@ -472,7 +512,6 @@ def _alone(connection: duckdb.DuckDBPyConnection) -> None:
                     THEN {BIT["implausible_unit"]} ELSE 0 END END AS piece_flags
         FROM shaped
         """
-    )
 
 
 def _verdict(goes: str) -> str:
@@ -519,8 +558,8 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW pieces AS
-        SELECT p.row, dose_id, patient_id, drug, drug_class, route, route_group, form, form_class,
-            kind, ps AS s, pe AS e, mg, rate_mg_per_h, rate_mg_per_kg_h, rate_mcg_per_h,
+        SELECT p.row, dose_id, patient_id, what, drug, drug_class, route, route_group, form,
+            form_class, kind, ps AS s, pe AS e, mg, rate_mg_per_h, rate_mg_per_kg_h, rate_mcg_per_h,
             weight_kg, verdict = 'converted' AND coalesce(mg, rate_mcg_per_h) IS NOT NULL
                 AS counted,
             stratum, source, feed, clock, {flags} AS flags
@@ -529,8 +568,8 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
         """
     )
     names = (
-        "row, dose_id, patient_id, s, clock, drug, drug_class, route, form_class, source, "
-        "verdict, why"
+        "row, dose_id, patient_id, s, clock, what, drug, drug_class, route, form_class, source, "
+        "stratum, verdict, why"
     )
     every = f"""
         SELECT {names}, piece_flags FROM alone {unsettled}
@@ -542,10 +581,11 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
     connection.execute(
         f"""
         CREATE OR REPLACE TEMP VIEW verdicts AS
-        SELECT p.row, dose_id, patient_id, s, clock,
+        SELECT p.row, dose_id, patient_id, s, clock, what,
             CASE WHEN drug_class <> 'opioid' THEN 'non_opioid' ELSE verdict END AS class,
             CASE WHEN drug_class <> 'opioid' THEN drug_class ELSE why END AS reason,
             drug AS drug_resolved, drug_class, route AS route_resolved, form_class, source,
+            stratum,
             {flags} AS flags
         FROM ({every}) p {also}
         """

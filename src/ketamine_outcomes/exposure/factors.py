@@ -278,7 +278,7 @@ def _factor(value: Decimal, row: dict[str, str], drug: str, form: str) -> Factor
 
 def _expand(row: dict[str, str]) -> Iterable[tuple[str, str, str]]:
     parts = (row[name].split("|") for name in ("drug", "route", "form"))
-    yield from itertools.product(*parts)  # type: ignore[misc]
+    yield from itertools.product(*parts)
 
 
 def _set(name: str) -> tuple[dict[str, str], ...]:
@@ -345,6 +345,8 @@ def check(rows: Iterable[dict[str, str]], where: str) -> None:
             numbers = [Decimal(value) for value in values]
             if any(not n.is_finite() or n < 0 for n in numbers):
                 blame(number, "a factor that is negative or no number")
+            elif any(n != round(n, 9) or n > 10**6 for n in numbers):
+                blame(number, "a factor above a million or with more than 9 decimals")
             elif row["factor"] and numbers != sorted(numbers):
                 blame(number, "factor_low, factor, factor_high are not in order")
         except InvalidOperation:

@@ -8,7 +8,6 @@ sets is a join, and the parts of any tiling add up.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -26,16 +25,44 @@ SCALE = 10**9
 MICRO = 10**6
 
 
+#: What tells masses apart that are never added: one number, `what`, stands for it.
+WHAT = ("drug", "drug_class", "route", "form_class", "stratum")
+#: Rows whose factor can depend on the total of their calendar day.
+_BY_DAY = "drug = 'methadone' AND route = 'oral'"
+
+
 def prepare(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the macros `half_even` (n / d to the nearest integer) and `floor_div`."""
+    """Make the macros `half_even` (q x n / d to the nearest integer) and `floor_div`."""
+    nearest = (
+        "({x} // d) + CASE WHEN 2 * ({x} % d) > d "
+        "OR (2 * ({x} % d) = d AND ({x} // d) % 2 = 1) THEN 1 ELSE 0 END"
+    )
+    # 64 bits are twenty times faster than 128, and nearly always enough.
     connection.execute(
-        "CREATE OR REPLACE TEMP MACRO half_even(n, d) AS (n // d) + CASE WHEN 2 * (n % d) > d "
-        "OR (2 * (n % d) = d AND (n // d) % 2 = 1) THEN 1 ELSE 0 END"
+        f"CREATE OR REPLACE TEMP MACRO half_even(q, n, d) AS CASE WHEN q <= {2**61} // n "
+        f"THEN {nearest.format(x='(q::BIGINT * n)')} "
+        f"ELSE ({nearest.format(x='(q::HUGEINT * n)')})::BIGINT END"
     )
     connection.execute(
         "CREATE OR REPLACE TEMP MACRO floor_div(x, w) AS "
         "CASE WHEN x >= 0 THEN x // w ELSE -((w - 1 - x) // w) END"
     )
+
+
+def number(connection: duckdb.DuckDBPyConnection, *relations: str) -> None:
+    """Make `what`, a number for each combination of `WHAT` that occurs in relations."""
+    names = ", ".join(f"{name}::VARCHAR AS {name}" for name in WHAT)
+    union = " UNION ".join(f"SELECT DISTINCT {names} FROM {relation}" for relation in relations)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE what AS SELECT "
+        f"(row_number() OVER (ORDER BY {', '.join(WHAT)}))::INTEGER AS what, * FROM ({union})"
+    )
+
+
+def numbered(relation: str) -> str:
+    """Return the SQL of a relation with its `what`."""
+    same = " AND ".join(f"k.{name} IS NOT DISTINCT FROM r.{name}" for name in WHAT)
+    return f"SELECT r.*, k.what FROM {relation} r JOIN what k ON {same}"
 
 
 def tiled(width: int, origin: str = "") -> str:
@@ -50,16 +77,16 @@ def tiled(width: int, origin: str = "") -> str:
     """
     start = "o.moment" if origin else "0::BIGINT"
     join = f"JOIN {origin} o ON o.patient_id = p.patient_id" if origin else ""
-    first, last = f"floor_div(s - moment, {width})", f"floor_div(e - 1 - moment, {width})"
-    placed = f"SELECT p.*, {start} AS moment FROM pieces p {join} WHERE drug_class IN {_CLASSES}"
+    first = f"floor_div(s - moment, {width})"
+    last = f"floor_div(greatest(e - 1, s) - moment, {width})"
     return f"""
-        SELECT patient_id AS unit_id, patient_id, {first} AS win, * EXCLUDE (patient_id, moment),
-            {_quantity("s", "s")} AS quantity
-        FROM ({placed}) WHERE e = s
-        UNION ALL BY NAME
-        SELECT patient_id AS unit_id, * EXCLUDE (moment),
+        SELECT patient_id AS unit_id, *,
             {_quantity(f"moment + win * {width}", f"moment + (win + 1) * {width}")} AS quantity
-        FROM (SELECT *, unnest(range({first}, {last} + 1)) AS win FROM ({placed}) WHERE e > s)
+        FROM (
+            SELECT *, unnest(CASE WHEN {last} > {first} THEN range({first}, {last} + 1)
+                ELSE [{first}] END) AS win
+            FROM (SELECT p.*, {start} AS moment FROM pieces p {join}
+                WHERE drug_class IN {_CLASSES}))
         """
 
 
@@ -87,77 +114,92 @@ def _quantity(a: str, b: str) -> str:
     """Return the SQL of the rounded mass of a piece in [a, b); a point lies in it whole."""
     overlap = f"(least(e, {b}) - greatest(s, {a}))::DOUBLE"
     return f"""CAST(CASE
+            WHEN e = s THEN CASE WHEN kind = 'patch' THEN 0 ELSE mg * {SCALE} END
             WHEN kind = 'patch' THEN rate_mcg_per_h * ({overlap} / {HOUR}) * {SCALE}
-            WHEN e > s THEN mg * ({overlap} / (e - s)::DOUBLE) * {SCALE}
-            ELSE mg * {SCALE} END AS BIGINT)"""
+            ELSE mg * ({overlap} / (e - s)::DOUBLE) * {SCALE} END AS BIGINT)"""
 
 
-def masses(parts: str) -> str:
-    """Return the SQL of mass per unit, window, drug, route and form.
+def masses(parts: str, *, by_day: bool = True, detail: bool = True) -> str:
+    """Return the SQL of mass per unit, window and what it is of.
+
+    Parameters
+    ----------
+    parts
+        As `tiled` or `listed` return; `pieces` must be there.
+    by_day
+        Whether calendar days are kept apart where a factor can depend on the day's total.
+    detail
+        Whether to add flags and what rests on assumptions.
 
     Returns
     -------
     str
-        Query of unit_id, win, drug, drug_class, route, form_class, counted, stratum, day and
-        day_quantity (oral methadone only: calendar day and its total), quantity, and what of it
-        rests on an assumption (imputed_quantity) or deserves less trust (low_quantity), integers;
-        flags (bits).
+        Query of unit_id, win, what, counted, day and day_quantity (oral methadone only: calendar
+        day and its total), quantity and, in detail, what of it rests on an assumption
+        (imputed_quantity) or deserves less trust (low_quantity), integers, and flags (bits).
     """
-    day = f"CASE WHEN {_TIERED} THEN floor_div(s + clock, {DAY}) END"
-    return f"""
-        WITH part AS ({parts}),
-        grouped AS (
-            SELECT unit_id, patient_id, win, drug, drug_class, route, form_class, counted, stratum,
-                {day} AS day, sum(quantity) AS quantity,
+    more = f""",
                 coalesce(sum(quantity) FILTER (flags & {IMPUTED} <> 0), 0) AS imputed_quantity,
                 coalesce(sum(quantity) FILTER (flags & {LOW_CONFIDENCE} <> 0), 0) AS low_quantity,
-                bit_or(flags) AS flags
-            FROM part GROUP BY ALL
-        ),
-        whole_day AS (
-            SELECT patient_id, floor_div(s + clock, {DAY}) AS day,
-                sum({_quantity("s", "s")}) AS day_quantity
-            FROM pieces WHERE counted AND {_TIERED} GROUP BY ALL
+                bit_or(flags) AS flags"""
+    sums = f"sum(quantity) AS quantity{more if detail else ''}"
+    if not by_day:
+        return f"""
+            SELECT unit_id, win, what, counted, NULL::BIGINT AS day,
+                NULL::HUGEINT AS day_quantity, {sums}
+            FROM ({parts}) GROUP BY unit_id, win, what, counted
+            """
+    return f"""
+        WITH grouped AS (
+            SELECT unit_id, patient_id, win, what, counted,
+                CASE WHEN {_BY_DAY} THEN floor_div(s + clock, {DAY}) END AS day, {sums}
+            FROM ({parts}) GROUP BY ALL
         )
-        SELECT g.* EXCLUDE (patient_id), t.day_quantity FROM grouped g LEFT JOIN whole_day t
-        ON t.patient_id = g.patient_id AND t.day = g.day
+        SELECT g.* EXCLUDE (patient_id), t.day_quantity FROM grouped g
+        LEFT JOIN ({_whole_days()}) t ON t.patient_id = g.patient_id AND t.day = g.day
         """
 
 
-#: Rows whose factor can depend on the total of their calendar day.
-_TIERED = "drug = 'methadone' AND route = 'oral'"
+def _whole_days() -> str:
+    """Return the SQL of the total of each patient's calendar days, as tiers see it."""
+    return f"""
+        SELECT patient_id, floor_div(s + clock, {DAY}) AS day,
+            sum({_quantity("s", "s")}) AS day_quantity
+        FROM pieces WHERE counted AND {_BY_DAY} GROUP BY ALL
+        """
 
 
-def factor_tables(
-    connection: duckdb.DuckDBPyConnection,
-    factors: FactorTable,
-    keys: Iterable[tuple[str | None, str | None, str | None]],
-) -> None:
-    """Make `factor`: MME of a unit of mass, by drug, route, form and total of the day.
+def factor_tables(connection: duckdb.DuckDBPyConnection, factors: FactorTable) -> bool:
+    """Make `factor`: MME of a unit of mass by `what`, and by the total of the day.
 
-    Parameters
-    ----------
-    keys
-        The (drug, route, form_class) that occur.
+    Returns
+    -------
+    bool
+        Whether any factor depends on the total of the day.
     """
     connection.execute(
-        "CREATE OR REPLACE TEMP TABLE factor (drug VARCHAR, route VARCHAR, form_class VARCHAR, "
-        "above HUGEINT, up_to HUGEINT, value DOUBLE, n HUGEINT, d HUGEINT, tiered BOOLEAN)"
+        "CREATE OR REPLACE TEMP TABLE factor (what INTEGER, above HUGEINT, up_to HUGEINT, "
+        "value DOUBLE, n BIGINT, d BIGINT, tiered BOOLEAN)"
     )
-    rows = []
-    for drug, route, form in sorted(set(keys), key=repr):
-        found = factors.find(drug, route, form) if drug and route and form else None
+    rows: list[list[object]] = []
+    whats = connection.execute(
+        "SELECT what, drug, route, form_class FROM what WHERE drug_class = 'opioid' AND "
+        "drug IS NOT NULL AND route IS NOT NULL AND form_class IS NOT NULL ORDER BY what"
+    ).fetchall()
+    for what, drug, route, form in whats:
+        found = factors.find(drug, route, form)
         if found is None:
             continue
         if not found.tiers:
-            rows.append([drug, route, form, None, None, *_ratio(found), False])
+            rows.append([what, None, None, *_ratio(found), False])
         above = 0
         for upper, tier in found.tiers:
             up_to = None if upper is None else int(upper * SCALE)
-            rows.append([drug, route, form, above, up_to, *_ratio(tier), True])
+            rows.append([what, above, up_to, *_ratio(tier), True])
             above = up_to or 0
     if rows:
-        connection.executemany("INSERT INTO factor VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        connection.executemany("INSERT INTO factor VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    return any(row[-1] for row in rows)
 
 
 def _ratio(factor: Factor) -> tuple[float, int, int]:
@@ -166,52 +208,60 @@ def _ratio(factor: Factor) -> tuple[float, int, int]:
     return float(factor.value), exact.numerator, exact.denominator
 
 
-def converted(relation: str) -> str:
-    """Return the SQL of MME per unit, window, drug, route and form.
+def converted(relation: str, *, by_day: bool = True, detail: bool = True) -> str:
+    """Return the SQL of MME per unit, window and what it is of.
 
     Parameters
     ----------
     relation
-        Relation as `masses` returns; `factor` must be there.
+        Relation as `masses` returns with the same arguments; `factor` must be there.
 
     Returns
     -------
     str
-        Query of unit_id, win, drug, drug_class, route, form_class, counted, stratum, quantity,
-        micro, imputed_micro and low_micro (millionths of an MME; NULL where it is not known),
-        flags.
+        Query of unit_id, win, what, counted, quantity, micro and, in detail, imputed_micro and
+        low_micro (millionths of an MME; NULL where it is not known), flags.
     """
-    keys = "unit_id, win, drug, drug_class, route, form_class, counted, stratum"
-    tiers = (
-        "m.tiered AND m.day_quantity > f.above AND (f.up_to IS NULL OR m.day_quantity <= f.up_to)"
-    )
-    sums = ", ".join(
-        f"CAST(sum(CASE WHEN m.counted THEN half_even(m.{part}quantity * f.n, f.d) END) "
-        f"AS HUGEINT) AS {part}micro"
-        for part in ("", "imputed_", "low_")
-    )
+    parts = ("", "imputed_", "low_") if detail else ("",)
+    micro = {
+        part: f"CASE WHEN m.counted THEN half_even(m.{part}quantity, f.n, f.d) END"
+        for part in parts
+    }
+    if not by_day:
+        sums = ", ".join(f"{x} AS {part}micro" for part, x in micro.items())
+        return f"""
+            SELECT m.unit_id, m.win, m.what, m.counted, m.quantity, {sums}
+                {", m.flags" if detail else ""}
+            FROM {relation} m LEFT JOIN factor f ON f.what = m.what
+            """
+    keys = "unit_id, win, what, counted"
+    sums = ", ".join(f"CAST(sum({x}) AS HUGEINT) AS {part}micro" for part, x in micro.items())
+    quantities = ", ".join(f"sum({part}quantity) AS {part}quantity" for part in parts)
     return f"""
         WITH known AS (
             SELECT m.*, coalesce(t.tiered, false) AS tiered FROM {relation} m
-            LEFT JOIN (SELECT DISTINCT drug, route, form_class, tiered FROM factor) t
-            ON t.drug = m.drug AND t.route = m.route AND t.form_class = m.form_class
+            LEFT JOIN (SELECT DISTINCT what, tiered FROM factor) t ON t.what = m.what
         ),
         summed AS (
             SELECT {keys}, tiered, CASE WHEN tiered THEN day END AS day,
-                CASE WHEN tiered THEN day_quantity END AS day_quantity,
-                sum(quantity) AS quantity, sum(imputed_quantity) AS imputed_quantity,
-                sum(low_quantity) AS low_quantity, bit_or(flags) AS flags
+                CASE WHEN tiered THEN day_quantity END AS day_quantity, {quantities}
+                {", bit_or(flags) AS flags" if detail else ""}
             FROM known GROUP BY ALL
         )
         SELECT {", ".join("m." + key for key in keys.split(", "))},
-            CAST(sum(m.quantity) AS HUGEINT) AS quantity,
-            {sums},
-            bit_or(m.flags) AS flags
+            CAST(sum(m.quantity) AS HUGEINT) AS quantity, {sums}
+            {", bit_or(m.flags) AS flags" if detail else ""}
         FROM summed m LEFT JOIN factor f
-        ON f.drug = m.drug AND f.route = m.route AND f.form_class = m.form_class
-            AND (NOT m.tiered OR ({tiers}) OR (m.day_quantity = 0 AND f.above = 0))
+        ON f.what = m.what AND (NOT m.tiered OR {_in_tier("m.day_quantity")})
         GROUP BY ALL
         """
+
+
+def _in_tier(total: str) -> str:
+    return (
+        f"(({total} > f.above OR ({total} = 0 AND f.above = 0)) "
+        f"AND (f.up_to IS NULL OR {total} <= f.up_to))"
+    )
 
 
 def ledger(factors: FactorTable) -> str:
@@ -221,23 +271,16 @@ def ledger(factors: FactorTable) -> str:
     whole dose.
     """
     mass = f"""
-        SELECT row, sum({_quantity("s", "e")}) AS quantity, min(s) AS s, any_value(clock) AS clock,
-            any_value(patient_id) AS patient_id
+        SELECT row, sum({_quantity("s", "e")}) AS quantity, min(s + clock) AS s
         FROM pieces WHERE counted AND drug_class = 'opioid' GROUP BY row
         """
-    whole_day = f"""
-        SELECT patient_id, floor_div(s + clock, {DAY}) AS day, sum({_quantity("s", "s")}) AS total
-        FROM pieces WHERE counted AND {_TIERED} GROUP BY ALL
-        """
     no_factor = "v.class = 'converted' AND f.value IS NULL"
-    bare = (
-        ""
-        if factors.has("buprenorphine")
-        else (
+    bare = ""
+    if not factors.has("buprenorphine"):
+        bare = (
             "WHEN v.drug_resolved = 'buprenorphine' AND v.class IN ('excluded', 'unconverted', "
             "'converted') AND v.reason NOT IN ('status', 'outside_stay') THEN "
         )
-    )
     return f"""
         SELECT v.row, v.dose_id, v.patient_id,
             CASE {bare + "'excluded'" if bare else ""}
@@ -246,16 +289,14 @@ def ledger(factors: FactorTable) -> str:
                 WHEN {no_factor} THEN 'no_factor' ELSE v.reason END AS reason,
             nullif(v.drug_resolved, 'unknown') AS drug_resolved, v.route_resolved,
             CASE WHEN v.class = 'converted' THEN f.value END AS factor,
-            CASE WHEN v.class = 'converted' THEN half_even(m.quantity * f.n, f.d) END AS micro,
+            CASE WHEN v.class = 'converted' THEN half_even(m.quantity, f.n, f.d) END AS micro,
             CASE WHEN x.patient_id IS NOT NULL AND v.drug_class = 'opioid'
                 THEN v.flags | {BIT["esrd"]} ELSE v.flags END AS flags
         FROM verdicts v LEFT JOIN dialysed x ON x.patient_id = v.patient_id
         LEFT JOIN ({mass}) m ON m.row = v.row
-        LEFT JOIN ({whole_day}) t
-        ON v.drug_resolved = 'methadone' AND t.patient_id = m.patient_id
-            AND t.day = floor_div(m.s + m.clock, {DAY})
-        LEFT JOIN factor f
-        ON f.drug = v.drug_resolved AND f.route = v.route_resolved AND f.form_class = v.form_class
-            AND (NOT f.tiered OR (t.total > f.above AND (f.up_to IS NULL OR t.total <= f.up_to))
-                OR (coalesce(t.total, 0) = 0 AND f.above = 0))
+        LEFT JOIN ({_whole_days()}) t
+        ON v.drug_resolved = 'methadone' AND t.patient_id = v.patient_id
+            AND t.day = floor_div(m.s, {DAY})
+        LEFT JOIN factor f ON f.what = v.what
+            AND (NOT f.tiered OR {_in_tier("coalesce(t.day_quantity, 0)")})
         """

@@ -35,7 +35,7 @@ FOREVER = 2**62
 
 #: What a row of `faulted` carries through every lane.
 CARRIED = (
-    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "drug",
+    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "what", "drug",
     "drug_class", "route", "route_group", "form", "form_class", "feed", "amount_counts",
     "rate_mg_per_h", "rate_mg_per_kg_h", "rate_mcg_per_h", "weight_kg", "stratum",
 )  # fmt: skip

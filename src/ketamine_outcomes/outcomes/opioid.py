@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 UNDER_HOURS = 12.0
 MASS_COLUMNS = (
-    "unit_id", "window", "drug", "drug_class", "route", "form_class", "counted", "stratum", "day",
-    "day_quantity", "quantity", "imputed_quantity", "low_quantity", "flags",
+    "unit_id", "window", *masses.WHAT, "counted", "day", "day_quantity", "quantity", "imputed_quantity", "low_quantity", "flags",
 )  # fmt: skip
 
 
@@ -67,12 +66,14 @@ def window_masses(
                 )
             )
         connection.register("win", pd.concat(listed).astype({"a": "int64", "b": "int64"}))
+        whole = ", ".join(
+            f"CAST({name} AS BIGINT) AS {name}"
+            for name in ("quantity", "imputed_quantity", "low_quantity", "day_quantity")
+        )
         found = connection.execute(
-            "SELECT * REPLACE (CAST(quantity AS BIGINT) AS quantity, "
-            "CAST(imputed_quantity AS BIGINT) AS imputed_quantity, "
-            "CAST(low_quantity AS BIGINT) AS low_quantity, "
-            "CAST(day_quantity AS BIGINT) AS day_quantity) "
-            f"FROM ({masses.masses(masses.listed('win'))}) ORDER BY ALL"
+            f"SELECT m.* REPLACE ({whole}), k.* EXCLUDE (what) "
+            f"FROM ({masses.masses(masses.listed('win'))}) m JOIN what k ON k.what = m.what "
+            "ORDER BY ALL"
         ).df()
     return found.rename(columns={"win": "window"})[list(MASS_COLUMNS)]
 
@@ -89,15 +90,16 @@ def convert(mass: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
     """
     with _connect() as connection:
         connection.register("mass_given", mass.rename(columns={"window": "win"}))
-        connection.execute(
-            "CREATE TEMP TABLE mass AS SELECT * REPLACE (drug::VARCHAR AS drug, "
-            "route::VARCHAR AS route, form_class::VARCHAR AS form_class, quantity::HUGEINT AS "
-            "quantity, imputed_quantity::HUGEINT AS imputed_quantity, "
-            "low_quantity::HUGEINT AS low_quantity, "
-            "CAST(day AS BIGINT) AS day, CAST(day_quantity AS BIGINT)::HUGEINT AS day_quantity) "
-            "FROM mass_given"
+        masses.number(connection, "mass_given")
+        whole = ", ".join(
+            f"CAST({name} AS BIGINT)::HUGEINT AS {name}"
+            for name in ("quantity", "imputed_quantity", "low_quantity", "day_quantity")
         )
-        _register_factors(connection, factors, "mass")
+        connection.execute(
+            f"CREATE TEMP TABLE mass AS SELECT * REPLACE ({whole}, CAST(day AS BIGINT) AS day) "
+            f"FROM ({masses.numbered('mass_given')})"
+        )
+        masses.factor_tables(connection, factors)
         table = connection.execute(
             f"""
             SELECT unit_id, win AS window, drug, drug_class, route, form_class, counted, stratum,
@@ -106,7 +108,7 @@ def convert(mass: pd.DataFrame, factors: FactorTable) -> pd.DataFrame:
                 micro::DOUBLE / {masses.MICRO} AS mme,
                 imputed_micro::DOUBLE / {masses.MICRO} AS imputed_mme,
                 low_micro::DOUBLE / {masses.MICRO} AS low_confidence_mme, flags::INTEGER AS flags
-            FROM ({masses.converted("mass")}) ORDER BY ALL
+            FROM ({masses.converted("mass")}) JOIN what USING (what) ORDER BY ALL
             """
         ).df()
     return table.astype(
@@ -128,8 +130,8 @@ def window_mme(
         unit_id, window, mme (counted part; missing when nothing was observed and nothing
         charted), hours_observed, mme_per_24h (missing without observed hours), incomplete,
         imputed_share, low_confidence_share, any_opioid, main_route (route group with most MME,
-        or empty), route_switch (another main route than before index), state (`value`, `observed_zero`, `incomplete`,
-        `unknown`), flags (sorted, joined by `;`).
+        or empty), route_switch (another main route than before index), state (`value`,
+        `observed_zero`, `incomplete`, `unknown`), flags (sorted, joined by `;`).
     """
     patients = extract.rows("patients").set_index("patient_id")["dialysis"]
     dialysed = units["patient_id"].map(patients).isin(list(DIALYSED)).to_numpy(dtype=bool)
@@ -198,18 +200,18 @@ def finish_ledger(
     """
     with _connect() as connection:
         _register_pieces(connection, pieces)
-        numbered = ledger.assign(row=np.arange(1, len(ledger) + 1))
-        connection.register("verdicts_given", numbered)
+        connection.register("ledger_given", ledger.assign(row=np.arange(1, len(ledger) + 1)))
         connection.execute(
-            "CREATE TEMP VIEW verdicts AS SELECT * REPLACE (drug_resolved::VARCHAR AS "
-            "drug_resolved, route_resolved::VARCHAR AS route_resolved, form_class::VARCHAR AS "
-            "form_class) FROM verdicts_given"
+            "CREATE TEMP VIEW verdict_given AS SELECT *, drug_resolved AS drug, "
+            "route_resolved AS route FROM ledger_given"
         )
+        masses.number(connection, "piece_given", "verdict_given")
+        connection.execute(f"CREATE TEMP VIEW verdicts AS {masses.numbered('verdict_given')}")
         connection.execute(
-            "CREATE OR REPLACE TEMP VIEW pieces AS SELECT v.row, p.* FROM piece_times p "
-            "JOIN verdicts_given v USING (dose_id)"
+            "CREATE OR REPLACE TEMP VIEW pieces AS SELECT v.row, p.* FROM "
+            f"({masses.numbered('piece_given')}) p JOIN ledger_given v USING (dose_id)"
         )
-        _register_factors(connection, factors, "pieces")
+        masses.factor_tables(connection, factors)
         dialysed = patients.loc[patients["dialysis"].isin(list(DIALYSED)), ["patient_id"]]
         connection.register("dialysed", dialysed.astype("string"))
         table = connection.execute(
@@ -231,19 +233,10 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 def _register_pieces(connection: duckdb.DuckDBPyConnection, pieces: pd.DataFrame) -> None:
-    connection.register("pieces_given", pieces)
+    connection.register("times_given", pieces)
     connection.execute(
-        'CREATE TEMP VIEW piece_times AS SELECT * EXCLUDE (start, "end"), '
-        'epoch_us(start) AS s, epoch_us("end") AS e FROM pieces_given'
+        'CREATE TEMP VIEW piece_given AS SELECT * EXCLUDE (start, "end"), '
+        'epoch_us(start) AS s, epoch_us("end") AS e FROM times_given'
     )
-    connection.execute(
-        "CREATE TEMP VIEW pieces AS SELECT * REPLACE (route::VARCHAR AS route, "
-        "form_class::VARCHAR AS form_class) FROM piece_times"
-    )
-
-
-def _register_factors(
-    connection: duckdb.DuckDBPyConnection, factors: FactorTable, relation: str
-) -> None:
-    keys = connection.execute(f"SELECT DISTINCT drug, route, form_class FROM {relation}").fetchall()
-    masses.factor_tables(connection, factors, keys)
+    masses.number(connection, "piece_given")
+    connection.execute(f"CREATE TEMP VIEW pieces AS {masses.numbered('piece_given')}")
