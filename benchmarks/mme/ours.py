@@ -37,8 +37,8 @@ def run(doses_parquet: Path, out_parquet: Path, threads: int, memory_limit: str)
         here.execute(f"SET temp_directory = '{spill}'")
         here.execute("SET preserve_insertion_order = false")
         here.execute(
-            f"CREATE VIEW doses AS SELECT * FROM read_parquet('{doses_parquet}', "
-            "file_row_number = true)"
+            "CREATE VIEW doses AS SELECT * EXCLUDE (file_row_number), file_row_number + 1 AS row "
+            f"FROM read_parquet('{doses_parquet}', file_row_number = true)"
         )
         engine.run(here, Assumptions(), overlaps=False)
         masses.prepare(here)
@@ -48,7 +48,7 @@ def run(doses_parquet: Path, out_parquet: Path, threads: int, memory_limit: str)
         here.execute("SET preserve_insertion_order = true")
         here.execute(
             f"COPY (SELECT unit_id AS patient_id, DATE '1970-01-01' + win::INTEGER AS day, "
-            f"sum(micro)::DOUBLE / {masses.MICRO} AS mme FROM ({mme}) WHERE counted "
+            f"sum(micro)::DOUBLE / {masses.MICRO} AS mme FROM ({mme}) "
             f"GROUP BY ALL ORDER BY patient_id, day) TO '{out_parquet}' "
             "(FORMAT parquet, COMPRESSION zstd)"
         )

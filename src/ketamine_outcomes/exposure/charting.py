@@ -111,6 +111,8 @@ class Charting:
         (from its neighbours: rates without end, stops, confirmations), `reading`, `patch`.
     lane_inside
         The same, with `aside` for a row that becomes no piece even inside a stay.
+    plain
+        Whether a mass within the limits is all that its rows need to count.
     role
         dose, change (a rate begins), bolus (from the bag), confirm, stop.
     row_class, reason
@@ -144,6 +146,7 @@ class Charting:
     form_class: str | None
     lane: str
     lane_inside: str
+    plain: bool
     role: str
     row_class: str
     reason: str
@@ -227,6 +230,7 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
         form_class=form_class(route, form, way.has_rate) if route else None,
         lane="none" if row_class == "excluded" or unplaced else lane,
         lane_inside="aside" if aside else lane,
+        plain=False,
         role=role,
         row_class=row_class,
         reason=reason,
@@ -255,7 +259,16 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
         refuse_above=limit[1],
     )
     fault = _fault(way, charting, "unknown_drug" if unnamed else "", amount, rate)
-    return Charting(**{**vars(charting), "fault": fault})
+    plain = (
+        charting.lane_inside == "alone"
+        and drug_class == "opioid"
+        and not (row_class or stratum or fault)
+        and group != "patch"
+        and way.has_amount != way.has_rate
+        and not (charting.amount_by_volume or charting.amount_per_kg)
+        and not (charting.rate_by_volume or charting.rate_per_kg)
+    )
+    return Charting(**{**vars(charting), "fault": fault, "plain": plain})
 
 
 def route_group(route: str | None) -> str:

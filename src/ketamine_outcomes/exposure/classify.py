@@ -96,7 +96,12 @@ def classify_files(
     with duckdb.connect() as connection:
         there = {name for name in TABLES if (extract / f"{name}.parquet").exists()}
         for name in there:
-            connection.from_parquet(str(extract / f"{name}.parquet")).create_view(name)
+            path = str(extract / f"{name}.parquet").replace("'", "''")
+            # A row number that the file gives needs no pass of its own.
+            connection.execute(
+                f"CREATE VIEW {name} AS SELECT * EXCLUDE (file_row_number), file_row_number + 1 "
+                f"AS row FROM read_parquet('{path}', file_row_number = true)"
+            )
         if "doses" not in there:
             connection.register("doses", Extract({}).rows("doses"))
         found = engine.run(connection, assume, index_drug, tables=frozenset(there | {"doses"}))

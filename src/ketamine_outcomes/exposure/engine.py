@@ -394,7 +394,8 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -
         SELECT d.row, d.dose_id, d.patient_id, d.source, d.clock, d.order_id, d.infusion_id, d.site,
             d.rate AS rate_charted, w.what, w.ingredient AS drug, w.drug_class, w.route_ AS route,
             w.route_group, w.form_ AS form, w.form_class, w.lane, w.role, w.row_class, w.reason,
-            w.stratum, w.flags_ AS flags, w.amount_counts, w.has_rate, w.lane_inside, w.fault_ AS fault_words,
+            w.stratum, w.flags_ AS flags, w.amount_counts, w.has_rate, w.lane_inside, w.plain,
+            w.fault_ AS fault_words,
             w.rate_per_kg, w.flag_above, w.refuse_above,
             w.amount_by_volume, w.rate_by_volume, w.amount_per_kg,
             epoch_us(d.start) AS s, {'epoch_us(d."end")' if ends else "NULL::BIGINT"} AS e,
@@ -432,18 +433,44 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -
         WHERE d."end" IS {"NOT NULL" if ends else "NULL"}
         """
         )
-        connection.execute(_faulted(ends))
+        connection.execute(_faulted(ends, not complete and not twice))
         connection.execute(_alone(ends))
     for name in ("faulted", "alone"):
-        union = " UNION ALL ".join(f"SELECT * FROM {name}_{int(ends)}" for ends in parts or [False])
+        columns = "* EXCLUDE (length, mass, fine)" if name == "faulted" else "*"
+        union = " UNION ALL ".join(
+            f"SELECT {columns} FROM {name}_{int(ends)}" for ends in parts or [False]
+        )
         connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {union}")
 
 
-def _faulted(ends: bool) -> str:
+def _faulted(ends: bool, everywhere: bool) -> str:
+    """Return the SQL of `faulted`: why a row cannot be measured, and the lane that it takes.
+
+    `fine` rows need no rule at all: they are most, and are told first by numbers alone. Where no
+    row can lie outside a stay or stand in two feeds (`everywhere`), the way decides the lane.
+    """
+    goes = """CASE WHEN fine THEN 'alone'
+                WHEN lane_inside = 'aside' OR (inside AND NOT twice) THEN lane_inside
+                WHEN row_class = 'marker'
+                    THEN CASE WHEN inside OR lane = 'patch' THEN lane ELSE 'aside' END
+                WHEN drug_class = 'antagonist' THEN CASE WHEN inside THEN lane ELSE 'aside' END
+                WHEN NOT inside THEN 'outside'
+                ELSE 'twice' END"""
     return f"""
         CREATE OR REPLACE TEMP VIEW faulted_{int(ends)} AS
+        WITH sized AS (
+            SELECT *, coalesce(e - s, 0) AS length,
+                CASE WHEN amount_counts THEN amount_mg
+                    ELSE rate_mg_per_h * ((e - s)::DOUBLE / {HOUR}) END AS mass
+            FROM charted_{int(ends)}
+        ),
+        told AS (
+            SELECT *, coalesce(plain AND inside AND NOT twice AND mass >= 0
+                AND mass <= refuse_above AND (e IS NULL OR length > {MINUTE}), false) AS fine
+            FROM sized
+        )
         SELECT * EXCLUDE (fault_words, net),
-            CASE WHEN row_class = 'marker' OR drug_class = 'antagonist' THEN ''
+            CASE WHEN fine OR row_class = 'marker' OR drug_class = 'antagonist' THEN ''
                 WHEN fault_words <> '' AND fault_words <> 'no_route' THEN fault_words
                 WHEN (amount_counts AND net < 0) OR (has_rate AND rate_charted < 0)
                     THEN 'negative'
@@ -455,13 +482,8 @@ def _faulted(ends: bool) -> str:
                 WHEN rate_by_volume AND rate_mg_per_h IS NULL THEN 'no_concentration'
                 WHEN rate_per_kg AND rate_mg_per_h IS NULL THEN 'no_weight'
                 ELSE fault_words END AS fault,
-            CASE WHEN lane_inside = 'aside' OR (inside AND NOT twice) THEN lane_inside
-                WHEN row_class = 'marker'
-                    THEN CASE WHEN inside OR lane = 'patch' THEN lane ELSE 'aside' END
-                WHEN drug_class = 'antagonist' THEN CASE WHEN inside THEN lane ELSE 'aside' END
-                WHEN NOT inside THEN 'outside'
-                ELSE 'twice' END AS goes
-        FROM charted_{int(ends)}
+            {"lane_inside" if everywhere else goes} AS goes
+        FROM told
         """
 
 
@@ -471,61 +493,57 @@ def _alone(ends: bool) -> str:
     A rate of a minute or less is a bolus judged by its amount. An amount with its own end is
     spread over it on parenteral rows, else it is a bolus at its start.
     """
+    per_hour = f"mass / greatest(length::DOUBLE / {HOUR}, 1)"
     return f"""
         CREATE OR REPLACE TEMP VIEW alone_{int(ends)} AS
-        WITH sized AS (
-            SELECT *, coalesce(e - s, 0) AS length,
-                CASE WHEN amount_counts THEN amount_mg
-                    ELSE rate_mg_per_h * ((e - s)::DOUBLE / {HOUR}) END AS mass,
-                e IS NOT NULL AND e > s AND has_rate AND e - s <= {MINUTE} AS minute
-            FROM faulted_{int(ends)} WHERE goes IN ('aside', 'outside', 'twice', 'alone')
-        ),
-        blamed AS (
+        WITH blamed AS (
             SELECT * EXCLUDE (fault), CASE
+                WHEN fine OR drug_class = 'antagonist' THEN ''
                 WHEN fault <> '' AND fault <> 'no_route' THEN fault
-                WHEN drug_class = 'antagonist' THEN ''
                 WHEN length < 0 THEN 'end_before_start'
                 WHEN length = 0 AND NOT amount_counts AND goes = 'alone' THEN 'no_duration'
-                WHEN mass / greatest(length::DOUBLE / {HOUR}, 1) > refuse_above
-                    OR mass > 10000 THEN 'implausible_unit'
+                WHEN {per_hour} > refuse_above OR mass > 10000 THEN 'implausible_unit'
                 ELSE fault END AS fault,
-                length > {MINUTE} OR (length > 0 AND NOT minute) AS lasts
-            FROM sized
+                length > 0 AND has_rate AND length <= {MINUTE} AS minute
+            FROM faulted_{int(ends)} WHERE goes IN ('aside', 'outside', 'twice', 'alone')
         ),
         shaped AS (
-            SELECT *, {_verdict("goes")},
-                CASE WHEN fault <> '' THEN greatest(coalesce(e, s), s)
-                    WHEN lasts AND route_group IN ('parenteral', 'neuraxial') THEN e
-                    ELSE s END AS last
+            SELECT *, {_verdict()},
+                CASE WHEN NOT fine AND fault <> '' THEN greatest(coalesce(e, s), s)
+                    WHEN length > 0 AND NOT minute AND route_group IN ('parenteral', 'neuraxial')
+                    THEN e ELSE s END AS last
             FROM blamed
         )
         SELECT *, CASE WHEN last > s THEN 'interval' ELSE 'bolus' END AS kind,
             s AS ps, greatest(s, least(last, coalesce(island_end, last))) AS pe,
-            CASE WHEN fault <> '' THEN NULL
+            CASE WHEN NOT fine AND fault <> '' THEN NULL
                 WHEN last > s AND island_end < last
                     THEN mass * ((island_end - s)::DOUBLE / (last - s)::DOUBLE)
                 ELSE mass END AS mg,
             CASE WHEN goes <> 'alone' THEN flags ELSE flags
                 | CASE WHEN minute AND fault = '' THEN {BIT["rate_as_bolus"]} ELSE 0 END
                 | CASE WHEN fault = 'implausible_unit' OR (fault = '' AND drug_class <> 'antagonist'
-                    AND mass / greatest(length::DOUBLE / {HOUR}, 1) > flag_above)
+                    AND {per_hour} > flag_above)
                     THEN {BIT["implausible_unit"]} ELSE 0 END END AS piece_flags
         FROM shaped
         """
 
 
-def _verdict(goes: str) -> str:
+def _verdict() -> str:
     """Return the SQL of class and reason of a row, in the order of the contract."""
-    return f"""
-        CASE WHEN row_class <> '' THEN row_class
-            WHEN {goes} = 'outside' THEN 'excluded'
-            WHEN {goes} = 'twice' THEN 'duplicate'
+    return """
+        CASE WHEN fine THEN 'converted'
+            WHEN row_class <> '' THEN row_class
+            WHEN goes = 'outside' THEN 'excluded'
+            WHEN goes = 'twice' THEN 'duplicate'
             WHEN stratum <> '' THEN 'excluded'
             WHEN fault <> '' THEN 'unconverted'
             ELSE 'converted' END AS verdict,
-        CASE WHEN row_class <> '' THEN reason
-            WHEN {goes} = 'outside' THEN 'outside_stay'
-            WHEN {goes} = 'twice' THEN 'same_row'
+        fine OR (row_class = '' AND goes = 'alone' AND stratum = '' AND fault = '') AS converts,
+        CASE WHEN fine THEN ''
+            WHEN row_class <> '' THEN reason
+            WHEN goes = 'outside' THEN 'outside_stay'
+            WHEN goes = 'twice' THEN 'same_row'
             WHEN stratum <> '' THEN stratum
             ELSE fault END AS why"""
 
@@ -560,11 +578,10 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
         CREATE OR REPLACE TEMP VIEW pieces AS
         SELECT p.row, dose_id, patient_id, what, drug, drug_class, route, route_group, form,
             form_class, kind, ps AS s, pe AS e, mg, rate_mg_per_h, rate_mg_per_kg_h, rate_mcg_per_h,
-            weight_kg, verdict = 'converted' AND coalesce(mg, rate_mcg_per_h) IS NOT NULL
-                AS counted,
+            weight_kg, converts AND coalesce(mg, rate_mcg_per_h) IS NOT NULL AS counted,
             stratum, source, feed, clock, {flags} AS flags
         FROM (SELECT {", ".join(neighbours.BESIDE)} FROM piece_found {unsettled} {more}) p {also}
-        WHERE verdict NOT IN ('marker', 'duplicate')
+        WHERE kind IS NOT NULL
         """
     )
     names = (

@@ -168,9 +168,9 @@ class FactorTable:
     def find(self, drug: str, route: str, form: str) -> Factor | None:
         """Return the factor of a drug by its resolved route and form class, or None.
 
-        An earlier set wins; within a set the more specific form and route win over `any`, and
-        `er` falls back to `ir`. What goes into the neuraxis is never converted, nor is
-        remifentanil.
+        An earlier set wins; within a set the more specific form and route win over `any`, `er`
+        falls back to `ir` and `pca` to `infusion`. What goes into the neuraxis is never
+        converted, nor is remifentanil.
         """
         if drug == "morphine_equivalent":
             return PRECONVERTED
@@ -180,7 +180,8 @@ class FactorTable:
             return None  # film and tablet differ: not told apart, not converted
         if form == "lozenge":
             route = "buccal"  # it is sucked, whatever route was charted
-        forms = ("er", "ir", "any") if form == "er" else (form, "any")
+        instead = {"er": ("er", "ir"), "pca": ("pca", "infusion")}
+        forms = (*instead.get(form, (form,)), "any")
         for factors in self._sets:
             for wanted in forms:
                 for on_route in (route, "any"):

@@ -148,12 +148,13 @@ def _cut(connection: duckdb.DuckDBPyConnection, *, margin: int, reason: str, bol
             UNION ALL SELECT row, ps, pe, greatest(ps, b) AS low, pe AS high FROM met WHERE last
         ),
         left_over AS (SELECT * FROM gap WHERE high > low AND pe > ps)
-        SELECT {carried}, p.verdict, p.why, p.kind, g.low AS ps, g.high AS pe,
+        SELECT {carried}, p.verdict, p.why, p.converts, p.kind, g.low AS ps, g.high AS pe,
             p.mg * ((g.high - g.low)::DOUBLE / (p.pe - p.ps)::DOUBLE) AS mg,
             p.piece_flags | {apart} AS piece_flags
         FROM left_over g JOIN piece p ON p.row = g.row AND p.ps = g.ps
         UNION ALL
-        SELECT {carried}, 'duplicate' AS verdict, '{reason}' AS why, NULL AS kind, NULL AS ps,
+        SELECT {carried}, 'duplicate' AS verdict, '{reason}' AS why, false AS converts,
+            NULL AS kind, NULL AS ps,
             NULL AS pe, NULL AS mg, p.piece_flags
         FROM (SELECT DISTINCT ON (row) * FROM piece
             WHERE row IN (SELECT row FROM met) ORDER BY row, ps) p
@@ -161,7 +162,7 @@ def _cut(connection: duckdb.DuckDBPyConnection, *, margin: int, reason: str, bol
             AND p.row NOT IN (SELECT piece.row FROM piece LEFT JOIN met
                 ON met.row = piece.row AND met.ps = piece.ps WHERE met.row IS NULL)
         UNION ALL
-        SELECT {carried}, p.verdict, p.why, p.kind, p.ps, p.pe, p.mg, p.piece_flags
+        SELECT {carried}, p.verdict, p.why, p.converts, p.kind, p.ps, p.pe, p.mg, p.piece_flags
         FROM piece p LEFT JOIN met m ON m.row = p.row AND m.ps = p.ps WHERE m.row IS NULL
         """
     )

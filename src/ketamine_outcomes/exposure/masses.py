@@ -80,7 +80,7 @@ def tiled(width: int, origin: str = "") -> str:
     first = f"floor_div(s - moment, {width})"
     last = f"floor_div(greatest(e - 1, s) - moment, {width})"
     return f"""
-        SELECT patient_id AS unit_id, *,
+        SELECT patient_id AS unit_id, * REPLACE (win::INTEGER AS win),
             {_quantity(f"moment + win * {width}", f"moment + (win + 1) * {width}")} AS quantity
         FROM (
             SELECT *, unnest(CASE WHEN {last} > {first} THEN range({first}, {last} + 1)
@@ -129,13 +129,13 @@ def masses(parts: str, *, by_day: bool = True, detail: bool = True) -> str:
     by_day
         Whether calendar days are kept apart where a factor can depend on the day's total.
     detail
-        Whether to add flags and what rests on assumptions.
+        Whether to add flags, what rests on assumptions, and what is not counted.
 
     Returns
     -------
     str
-        Query of unit_id, win, what, counted, day and day_quantity (oral methadone only: calendar
-        day and its total), quantity and, in detail, what of it rests on an assumption
+        Query of unit_id, win, what, counted, by day also day and day_quantity (oral methadone
+        only: calendar day and its total), quantity and, in detail, what of it rests on an assumption
         (imputed_quantity) or deserves less trust (low_quantity), integers, and flags (bits).
     """
     more = f""",
@@ -143,11 +143,15 @@ def masses(parts: str, *, by_day: bool = True, detail: bool = True) -> str:
                 coalesce(sum(quantity) FILTER (flags & {LOW_CONFIDENCE} <> 0), 0) AS low_quantity,
                 bit_or(flags) AS flags"""
     sums = f"sum(quantity) AS quantity{more if detail else ''}"
+    if not by_day and not detail:  # what is not counted has nothing to add
+        return f"""
+            SELECT unit_id, win, what, true AS counted, {sums} FROM ({parts})
+            WHERE counted GROUP BY unit_id, win, what
+            """
     if not by_day:
         return f"""
-            SELECT unit_id, win, what, counted, NULL::BIGINT AS day,
-                NULL::HUGEINT AS day_quantity, {sums}
-            FROM ({parts}) GROUP BY unit_id, win, what, counted
+            SELECT unit_id, win, what, counted, {sums} FROM ({parts})
+            GROUP BY unit_id, win, what, counted
             """
     return f"""
         WITH grouped AS (

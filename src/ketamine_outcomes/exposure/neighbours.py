@@ -35,11 +35,11 @@ FOREVER = 2**62
 
 #: What a row of `faulted` carries through every lane.
 CARRIED = (
-    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "what", "drug",
-    "drug_class", "route", "route_group", "form", "form_class", "feed", "amount_counts",
+    "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "what",
+    "drug", "drug_class", "route", "route_group", "form", "form_class", "feed", "amount_counts",
     "rate_mg_per_h", "rate_mg_per_kg_h", "rate_mcg_per_h", "weight_kg", "stratum",
 )  # fmt: skip
-BESIDE = (*CARRIED, "verdict", "why", "kind", "ps", "pe", "mg", "piece_flags")
+BESIDE = (*CARRIED, "verdict", "why", "converts", "kind", "ps", "pe", "mg", "piece_flags")
 TIMELINE = (
     "PARTITION BY patient_id, drug, route, feed ORDER BY s, place, basis, value, dose_id, row"
 )
@@ -59,12 +59,14 @@ def run(connection: duckdb.DuckDBPyConnection, lanes: set[str], own_ends: bool) 
     """
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE beside AS SELECT {', '.join(CARRIED)}, '' AS verdict, "
-        "'' AS why, '' AS kind, 0::BIGINT AS ps, 0::BIGINT AS pe, 0::DOUBLE AS mg, "
-        "0::INTEGER AS piece_flags FROM faulted WHERE false"
+        "'' AS why, false AS converts, '' AS kind, 0::BIGINT AS ps, 0::BIGINT AS pe, "
+        "0::DOUBLE AS mg, 0::INTEGER AS piece_flags FROM faulted WHERE false"
     )
-    for lane, query in (("open", _open(own_ends)), ("reading", _readings()), ("patch", _patches())):
+    queries = {"open": _open(own_ends), "reading": _readings(), "patch": _patches()}
+    for lane, query in queries.items():
         if lane in lanes:
-            connection.execute(f"INSERT INTO beside SELECT {', '.join(BESIDE)} FROM ({query})")
+            told = f"SELECT *, verdict = 'converted' AS converts FROM ({query})"
+            connection.execute(f"INSERT INTO beside SELECT {', '.join(BESIDE)} FROM ({told})")
 
 
 def decide(fault: str = "fault") -> str:

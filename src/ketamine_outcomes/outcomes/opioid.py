@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 UNDER_HOURS = 12.0
 MASS_COLUMNS = (
-    "unit_id", "window", *masses.WHAT, "counted", "day", "day_quantity", "quantity", "imputed_quantity", "low_quantity", "flags",
+    "unit_id", "window", *masses.WHAT, "counted", "day", "day_quantity", "quantity",
+    "imputed_quantity", "low_quantity", "flags",
 )  # fmt: skip
 
 
