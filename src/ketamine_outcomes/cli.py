@@ -116,12 +116,12 @@ def mme(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Derive morphine milligram equivalents from doses, without a study."""
-    from ketamine_outcomes import mme as standalone
+    from ketamine_outcomes import mme as alone
 
-    summary = standalone.write_mme(out, doses, patients=patients, stays=stays,
+    summary = alone.write_mme(out, doses, patients=patients, stays=stays,
                                    measurements=measurements, index=index, factors=factors,
                                    windows=windows)  # fmt: skip
-    print(json.dumps(summary, indent=2) if as_json else standalone.in_words(summary))
+    print(json.dumps(summary, indent=2) if as_json else alone.in_words(summary))
 
 
 @app.command(hidden=True)

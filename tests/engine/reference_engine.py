@@ -98,12 +98,12 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
         _row(number, {k: None if _blank(v) else v for k, v in record.items()}, assume, index_drug)
         for number, record in enumerate(doses.to_dict("records"), start=1)
     ]
-    stays = _stays(tables.get("stays")) if assume.stays_complete else None
     deaths: dict[str, int] = {}
     if "patients" in tables:
         for record in tables["patients"].to_dict("records"):
             if not _blank(record["death_time"]):
                 deaths[record["patient_id"]] = _us(record["death_time"])  # type: ignore[assignment]
+    stays = _stays(tables.get("stays"), deaths) if assume.stays_complete else None
     for row in rows:
         _measure(row, tables)
     result = Result(rows)
@@ -111,9 +111,8 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
     for row in rows:
         m = row.meaning
         row.flags = m.flags
-        inside = stays is None or any(
-            i.a <= row.s <= i.b for i in _islands(stays.get(row.patient, []))
-        ) if row.s is not None else False  # fmt: skip
+        here = None if stays is None else stays.get(row.patient, [])
+        inside = row.s is not None and _placed(row, here)[0]
         antagonist = m.drug_class == "antagonist" and m.lane != "none" and inside
         if antagonist:
             row.verdict, row.why = m.row_class, m.reason
@@ -122,9 +121,8 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
             row.verdict, row.why = m.row_class, m.reason
         elif m.row_class == "marker":
             row.verdict, row.why = m.row_class, m.reason
-            if inside or m.lane == "patch":
-                live.append(row)
-        elif not inside:
+            live.append(row)
+        elif not inside and m.lane not in ("open", "patch"):
             row.verdict, row.why = "excluded", "outside_stay"
         else:
             live.append(row)
@@ -136,7 +134,9 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
     for (patient, _drug, _feed_rank), members in sorted(groups.items(), key=repr):
         here = None if stays is None else stays.get(patient, [])
         result.pieces += _timeline(members, here, deaths.get(patient))
+    _between_stays(result, stays)
     _one_infusion(result, assume)
+    _counters(result)
     _feeds(result, assume)
     for row in rows:
         row.converts = row.verdict == "converted"
@@ -170,10 +170,10 @@ def _weight(row: Row, tables: dict[str, pd.DataFrame]) -> float | None:
     found: dict[str, tuple[int, float]] = {}
     if "measurements" in tables:
         for record in tables["measurements"].to_dict("records"):
-            unit, at = units.find(record["unit"]), _us(record["time"])
-            if record["patient_id"] != row.patient or unit is None or unit.kind != "body_mass":
+            per, at = units.kg_per(units.find(record["unit"])), _us(record["time"])
+            if record["patient_id"] != row.patient or per is None:
                 continue
-            kg = record["value"] * unit.per_base
+            kg = record["value"] * per
             if at is None or row.s is None or at > row.s or not 20 <= kg <= 350:
                 continue
             name = record["name"]
@@ -266,16 +266,22 @@ def _fault(row: Row, net: float | None, has_rate: bool) -> str:
 # --- stays ------------------------------------------------------------------------------------
 
 
-def _stays(table: pd.DataFrame | None) -> dict[str, list[Stay]] | None:
+def _stays(table: pd.DataFrame | None, deaths: dict[str, int]) -> dict[str, list[Stay]] | None:
     if table is None:
         return None
     found: dict[str, list[Stay]] = {}
     words = {"died": "death", "transferred": "transfer"}
     for r in table.to_dict("records"):
-        stay = Stay(
-            _us(r["start"]), _us(r["end"]), r["observes"] or "all",  # type: ignore[arg-type]
-            words.get(r["end_reason"], "discharge"),
-        )  # fmt: skip
+        a, b = _us(r["start"]), _us(r["end"])
+        reason = words.get(r["end_reason"], "discharge")
+        death = deaths.get(r["patient_id"])
+        assert a is not None and b is not None
+        if death is not None:
+            if a > death:
+                continue
+            if death < b:
+                b, reason = death, "death"
+        stay = Stay(a, b, r["observes"] or "all", reason)
         found.setdefault(r["patient_id"], []).append(stay)
     return found
 
@@ -292,6 +298,47 @@ def _islands(stays: list[Stay]) -> list[Stay]:
     return merged
 
 
+def _placed(row: Row, stays: list[Stay] | None) -> tuple[bool, int | None, int | None]:
+    """Return whether a row is in a stay, and the stays (first start, last end) that it meets."""
+    if stays is None:
+        return True, None, None
+    assert row.s is not None
+    containing = _island(stays, row.s)
+    met: list[Stay] = []
+    if row.e is not None and row.e > row.s:
+        islands = _islands(stays)
+        if not any(i.a <= row.s and row.e <= i.b for i in islands):
+            met = [i for i in islands if i.a < row.e and i.b > row.s]
+    spans = (
+        row.meaning.route_group in ("parenteral", "neuraxial")
+        and row.e is not None
+        and row.e > row.s
+        and not (row.cells["rate"] is not None and row.e - row.s <= MINUTE)
+    )
+    if spans:
+        inside = bool(met) or (containing is not None and containing.b > row.s)
+    else:
+        inside = containing is not None
+    if met:
+        return inside, met[0].a, max(i.b for i in met)
+    if containing is not None:
+        return inside, containing.a, containing.b
+    return inside, None, None
+
+
+def _run(
+    row: Row, stays: list[Stay] | None, free_end: int
+) -> tuple[int, Stay | None, Stay | None] | None:
+    """Return where a running row is first in a stay, and the first and last run of stays met."""
+    assert row.s is not None
+    if stays is None:
+        return row.s, None, None
+    met = [i for i in _islands(stays) if i.b >= row.s and (i.a < free_end or i.a <= row.s)]
+    if not met:
+        return None
+    return max(row.s, met[0].a), met[0], max(met, key=lambda i: i.b)
+
+
 def _island(stays: list[Stay] | None, at: int) -> Stay | None:
     return next((i for i in _islands(stays or []) if i.a <= at <= i.b), None)
 
@@ -301,16 +348,10 @@ def _stay_end(stays: list[Stay] | None, at: int) -> Stay | None:
     here = [y for y in stays or [] if y.observes in ("all", "doses") and y.a <= at <= y.b]
     if here:
         return max(here, key=lambda y: (y.b, y.reason))
-    return _island(stays, at)
+    return None
 
 
 # --- duplicates -------------------------------------------------------------------------------
-
-CLINICAL = (
-    "patient_id", "order_id", "infusion_id", "drug", "product", "route", "form", "start", "end",
-    "amount", "amount_unit", "amount_basis", "wasted", "rate", "rate_unit", "concentration",
-    "concentration_unit", "site", "site_episode_id", "status", "procedural", "indication",
-)  # fmt: skip
 
 
 def _drop_same(rows: list[Row], assume: Assumptions) -> list[Row]:
@@ -318,7 +359,13 @@ def _drop_same(rows: list[Row], assume: Assumptions) -> list[Row]:
     alike: dict[tuple[Any, ...], dict[str, list[Row]]] = {}
     for row in rows:
         if row.verdict == "":
-            key = tuple(row.cells.get(name) for name in CLINICAL)
+            c = row.cells
+            site = c["site"]
+            key = (
+                row.patient, row.meaning.words, c["order_id"], c["infusion_id"], row.s, row.e,
+                c["amount"], c["wasted"] or 0, c["rate"], c["concentration"],
+                None if site is None else site.strip(" ").lower(), c["site_episode_id"],
+            )  # fmt: skip
             alike.setdefault(key, {}).setdefault(row.source, []).append(row)
     for feeds in alike.values():
         order = sorted(feeds, key=lambda name: (_feed(feeds[name][0], assume), name))
@@ -405,17 +452,20 @@ def _alone(row: Row, stays: list[Stay] | None) -> list[Piece]:
         last = e
     else:
         last = s
-    island = _island(stays, s)
-    end = last if island is None else min(last, island.b)
+    _, a, b = _placed(row, stays)
+    start, end = s, last
+    if last > s:
+        start = max(s, s if a is None else a)
+        end = max(s, last if b is None else min(last, b))
     if fault:
         mass = None
-    elif mass is not None and end < last:
-        mass = mass * ((end - s) / (last - s))
-    return [Piece(row, "interval" if last > s else "bolus", s, max(s, end), mass)]
+    elif mass is not None and last > s and a is not None and b is not None and (b < last or a > s):
+        mass = mass * ((min(last, b) - max(s, a)) / (last - s))
+    return [Piece(row, "interval" if last > s else "bolus", start, end, mass)]
 
 
 def _mark_concurrent(pieces: list[Piece]) -> None:
-    lasting = [p for p in pieces if p.kind == "interval"]
+    lasting = [p for p in pieces if p.e > p.s + MINUTE]
     for i, p in enumerate(lasting):
         for q in lasting[i + 1 :]:
             if p.row.meaning.route == q.row.meaning.route:
@@ -480,7 +530,7 @@ def _open(rows: list[Row], stays: list[Stay] | None, death: int | None) -> list[
         if row.meaning.lane != "open" or row.meaning.role == "stop":
             continue
         following = closers[i + 1][0] if i + 1 < len(closers) else None
-        pieces.append(_close(row, confirmed, following, stays, death))
+        pieces += _close(row, confirmed, following, stays, death)
     return pieces
 
 
@@ -502,7 +552,7 @@ def _event(row: Row) -> Event:
 
 def _close(
     row: Row, confirmed: int, following: Event | None, stays: list[Stay] | None, death: int | None
-) -> Piece:
+) -> list[Piece]:
     assert row.s is not None
     end, how = confirmed + CAP, "cap"
     if following is not None:
@@ -510,18 +560,25 @@ def _close(
         assert at is not None
         if at <= end:
             end, how = at, "" if following.row.meaning.role == "stop" else "next_row"
-    stay = _stay_end(stays, row.s)
+    if row.rate == 0:
+        end = row.s
+    met = _run(row, stays, end)
+    if met is None:
+        row.verdict, row.why = "excluded", "outside_stay"
+        return []
+    start, first, _ = met
+    stay = _stay_end(stays, start) or first
     if stay is not None and stay.b < end:
         end, how = stay.b, stay.reason
-    if death is not None and row.s <= death < end:
+    if death is not None and start <= death < end:
         end, how = death, "death"
-    mass = None if row.rate is None else row.rate * ((end - row.s) / HOUR)
-    fault = _limited(row, row.fault, mass, end - row.s)
+    mass = None if row.rate is None else row.rate * ((end - start) / HOUR)
+    fault = _limited(row, row.fault, mass, end - start)
     _decide(row, fault)
-    if how and row.rate != 0:
+    if how and row.rate != 0 and fault == "":
         row.flags |= BIT[f"open_interval_closed_by_{how}"]
-    kind = "interval" if end > row.s else "bolus"
-    return Piece(row, kind, row.s, end, mass if fault == "" else None)
+    kind = "interval" if end > start else "bolus"
+    return [Piece(row, kind, start, end, mass if fault == "" else None)]
 
 
 def _readings(rows: list[Row]) -> list[Piece]:
@@ -562,12 +619,15 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
     def worn_out(row: Row) -> int:
         return row.s + WEAR_HOURS.get(row.meaning.ingredient or "", 72) * HOUR  # type: ignore[operator]
 
+    def too_late(row: Row) -> int:
+        return row.s + 2 * (worn_out(row) - row.s)  # type: ignore[operator]
+
     def put_on_there(removal: Row) -> bool:
         """Whether the drug was last put on at the body site of a removal."""
         for patch in applied:
             if site(removal) is None or site(patch) != site(removal):
                 continue
-            if not patch.s < removal.s < worn_out(patch):  # type: ignore[operator]
+            if not patch.s < removal.s <= too_late(patch):  # type: ignore[operator]
                 continue
             since = [r for r in removed if patch.s < r.s < removal.s]  # type: ignore[operator]
             later = [a for a in applied if patch.s < a.s < removal.s]  # type: ignore[operator]
@@ -587,23 +647,27 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
         else:
             off = [
                 r.s for r in removed
-                if row.s < r.s < worn_out(row)  # type: ignore[operator]
+                if row.s < r.s <= too_late(row)  # type: ignore[operator]
                 and (site(r) in (None, site(row)) or r.number not in elsewhere)
             ]  # fmt: skip
             new = [
                 a.s for a in applied
-                if row.s < a.s < worn_out(row)  # type: ignore[operator]
+                if row.s < a.s <= worn_out(row)  # type: ignore[operator]
                 and (site(row) is None or site(a) is None or site(a) == site(row))
             ]  # fmt: skip
             end, how = worn_out(row), f"patch_removal_imputed_{wear}h"
-            if new and min(new) < end:  # type: ignore[type-var]
+            if new:
                 end, how = min(new), "patch_removal_imputed_next_patch"  # type: ignore[type-var]
-            if off and min(off) <= end:  # type: ignore[type-var]
+            if off and min(off) <= (min(new) if new else too_late(row)):  # type: ignore[type-var]
                 end, how = min(off), ""  # type: ignore[type-var]
-        island = _island(stays, row.s)
-        if island is not None and island.b < end:
-            end, how = island.b, f"open_interval_closed_by_{island.reason}"
-        if death is not None and row.s <= death < end:
+        met = _run(row, stays, end)
+        if met is None:
+            row.verdict, row.why = "excluded", "outside_stay"
+            continue
+        start, _, last = met
+        if last is not None and last.b < end:
+            end, how = last.b, f"open_interval_closed_by_{last.reason}"
+        if death is not None and start <= death < end:
             end, how = death, "open_interval_closed_by_death"
         fault = row.fault
         if fault in ("", "no_route"):
@@ -615,9 +679,9 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
             elif fault == "" and row.label is not None and row.label > row.meaning.flag_above:
                 row.flags |= BIT["implausible_unit"]
         _decide(row, fault)
-        if how and not (row.e is not None and row.e < row.s):
+        if how and fault == "":
             row.flags |= BIT[how]
-        pieces.append(Piece(row, "patch", row.s, end, None))
+        pieces.append(Piece(row, "patch", start, end, None))
     return pieces
 
 
@@ -676,18 +740,52 @@ def _cut(
         row.verdict, row.why = "duplicate", reason
 
 
+def _between_stays(result: Result, stays: dict[str, list[Stay]] | None) -> None:
+    if stays is None:
+        return
+    pieces = []
+    for p in result.pieces:
+        met = [
+            i for i in _islands(stays.get(p.row.patient, []))
+            if p.kind in ("interval", "patch") and i.a < p.e and i.b > p.s
+        ]  # fmt: skip
+        if len(met) < 2:
+            pieces.append(p)
+            continue
+        for i in met:
+            a, b = max(p.s, i.a), min(p.e, i.b)
+            mg = None if p.mg is None else p.mg * ((b - a) / (p.e - p.s))
+            pieces.append(replace(p, s=a, e=b, mg=mg))
+    result.pieces = pieces
+
+
+def _counters(result: Result) -> None:
+    things: dict[Any, list[tuple[Any, Piece, bool]]] = {}
+    for p in result.pieces:
+        m = p.row.meaning
+        if m.form in ("pca_reading", "pca_demand", "pca_basal", "pca_loading"):
+            read = m.form == "pca_reading"
+            key = (p.row.patient, m.ingredient, m.route)
+            covers = read and p.row.verdict == "converted"
+            things.setdefault(key, []).append((0 if read else 1, p, covers))
+    _cut(result, things, 0, "counted_by_reading", boluses=True)
+
+
 def _one_infusion(result: Result, assume: Assumptions) -> None:
     things: dict[Any, list[tuple[Any, Piece, bool]]] = {}
     for p in result.pieces:
-        if p.kind != "interval":
-            continue
         m, c = p.row.meaning, p.row.cells
+        if p.kind != "interval" or m.role == "bolus":
+            continue
+        if m.form in ("pca_demand", "pca_loading", "pca_reading"):
+            continue
         rate_only = 0 if m.amount_counts else 1
         key: tuple[Any, ...] = (p.row.patient, m.ingredient, m.route or "")
         if c["infusion_id"] is not None:
             key, level = (*key, c["infusion_id"]), (rate_only, _feed(p.row, assume), p.row.source)
         else:
-            key, level = (*key, "", c["order_id"] or "", p.s, p.e), (rate_only, 0, "")
+            key = (*key, "", c["order_id"] or "", m.form, p.s, p.e)
+            level = (rate_only, 0, "")
         things.setdefault(key, []).append((level, p, p.row.verdict == "converted"))
     _cut(result, things, 0, "same_infusion", boluses=False)
 

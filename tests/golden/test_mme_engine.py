@@ -48,8 +48,8 @@ def derive(*rows: dict[str, Any], stays: Any = None, **more: Any) -> DerivedMME:
 
 
 def days(found: DerivedMME) -> dict[str, float]:
-    """Return MME by day (D1 ...), without windows in which nothing is known."""
-    table = found.mme.dropna(subset=["mme"])
+    """Return MME by day (D1 ...) with any."""
+    table = found.mme[found.mme["mme"] > 0]
     return {
         f"D{int(start[8:10]) - 9}": mme
         for start, mme in zip(table["window_start"], table["mme"], strict=True)
@@ -293,7 +293,7 @@ def spec_24() -> None:
          "start": "D1 02:00"},
         stays=[("D1 00:00", "D3 00:00")],
     )  # fmt: skip
-    assert days(found)["D2"] == expect("spec-24", "mme")
+    assert found.mme["mme"].tolist() == [15, expect("spec-24", "mme")]
     assert found.mme["flags"].tolist() == ["", expect("spec-24", "flag")]
 
 
@@ -546,10 +546,13 @@ def test_an_index_on_a_bin_edge_belongs_to_the_bin_that_starts_there():
     assert found["mme"].tolist() == [10, 10]
 
 
-def test_no_stay_is_no_zero():
+def test_no_stay_is_no_observed_zero():
     found = derive({"drug": "morphine", "route": "oral", "amount": 10, "amount_unit": "mg",
-                    "status": "held", "start": "D1 12:00"}).mme  # fmt: skip
-    assert found[["mme", "hours_observed", "mme_per_24h"]].isna().all(axis=None)
+                    "status": "held", "start": "D1 12:00"})  # fmt: skip
+    assert found.mme["mme"].tolist() == [0]  # the counted part
+    assert found.mme[["hours_observed", "mme_per_24h"]].isna().all(axis=None)
+    assert found.mme["flags"].tolist() == [""]
+    assert found.patients["median_mme"].isna().all()
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def found(faults: list[Fault], rule: str) -> Fault:
 def read_starts(folder: Path, *starts: str, times: str = "shifted") -> dict[int, str]:
     """Return data row -> time as it was read."""
     extract, _ = read(folder, times, doses=DOSES + "".join(f"a,morphine,{s}\n" for s in starts))
-    return {row: str(time) for row, time in extract.tables["doses"]["start"].items()}
+    return {row: str(time) for row, time in extract.tables["doses"]["start"].dropna().items()}
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ BAG = frozenset(("started", "new_bag", "rate_change", "verified"))
 #: Rows that say that something still runs.
 CONFIRMING = frozenset(("verified", "new_bag"))
 #: Faults of the intake that leave no patient or time at which the dose could make a difference.
-UNPLACED = frozenset(("no_patient", "no_start", "date_only", "no_drug"))
+UNPLACED = frozenset(("no_patient", "no_start", "no_drug"))
 #: Ingredient of a name that is not in the dictionary, where the table holds opioids only.
 UNKNOWN = "unknown"
 
@@ -134,6 +134,8 @@ class Charting:
         Label rate of a patch for one unit of amount or rate.
     needs_weight
         Whether the weight valid at the row is wanted.
+    words
+        All words of the row in one form, to compare rows of two feeds by.
     flag_above, refuse_above
         Limits of plausibility in mg a row (an hour for longer ones), or mcg/h of a patch.
     """
@@ -168,6 +170,7 @@ class Charting:
     needs_weight: bool
     flag_above: float
     refuse_above: float
+    words: str
 
 
 def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Charting:
@@ -203,7 +206,7 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
     lane = _lane(way, role, group, form, amount_counts, status) if wanted else "none"
     stratum = _stratum(way, ingredient, drug_class, group)
     flags = (
-        (assumed and BIT["route_assumed"])
+        (assumed and wanted and BIT["route_assumed"])
         | (stratum == "neuraxial" and BIT["neuraxial_excluded"])
         | (stratum == "remifentanil" and BIT["intraop_ultrashort_excluded"])
         | (ingredient == "morphine_equivalent" and BIT["preconverted"])
@@ -257,6 +260,7 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
         ),
         flag_above=limit[0],
         refuse_above=limit[1],
+        words=_words(way, ingredient, route, form),
     )
     fault = _fault(way, charting, "unknown_drug" if unnamed else "", amount, rate)
     plain = (
@@ -304,6 +308,31 @@ def _route(charted: str | None, form: str, assume: Assumptions) -> tuple[str | N
     if form in PARENTERAL_FORMS and assume.parenteral_route:
         return assume.parenteral_route, True
     return None, False
+
+
+def _words(way: Way, ingredient: str | None, route: str | None, form: str) -> str:
+    """Return the words of a row as they are compared: spellings and defaults make no difference."""
+
+    def unit(spelling: str | None) -> str:
+        found = units.find(spelling)
+        return found.name if found else (spelling or "").strip().lower()
+
+    drug = ingredient if ingredient and ingredient != UNKNOWN else (way.drug or "").lower()
+    return "\x1f".join(
+        (
+            drug,
+            (way.product or "").lower(),
+            route or "",
+            form,
+            unit(way.amount_unit),
+            unit(way.rate_unit),
+            unit(way.concentration_unit),
+            way.amount_basis or "given",
+            way.status or "given",
+            "procedural" if way.procedural else "",
+            way.indication or "",
+        )
+    )
 
 
 def _role(status: str) -> str:
@@ -400,7 +429,7 @@ def _fault(way: Way, c: Charting, unknown_drug: str, amount: _Unit, rate: _Unit)
         return ""
     if c.drug_class == "antagonist":
         return ""
-    if way.fault == "unknown_basis":
+    if way.fault in ("unknown_basis", "date_only"):
         return way.fault
     if not c.amount_counts and not way.has_rate:
         return "range" if way.fault == "range" else "no_dose"
@@ -419,7 +448,7 @@ def _fault(way: Way, c: Charting, unknown_drug: str, amount: _Unit, rate: _Unit)
         )
     if not known:
         return "unknown_unit"
-    return "" if c.route else "no_route"
+    return "" if c.route or c.ingredient == "morphine_equivalent" else "no_route"
 
 
 @lru_cache(maxsize=1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from ketamine_outcomes import files
-from ketamine_outcomes.exposure import engine
+from ketamine_outcomes.exposure import engine, units
 from ketamine_outcomes.exposure.charting import UNKNOWN, Assumptions
 from ketamine_outcomes.extract.tables import Extract
 
@@ -127,22 +127,30 @@ def _plain(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def unmapped(ways: pd.DataFrame) -> pd.DataFrame:
+def unmapped(ways: pd.DataFrame, words: Counter[tuple[str, str]] | None = None) -> pd.DataFrame:
     """Return distinct unknown drug names and units of opioids with their rows.
+
+    Parameters
+    ----------
+    ways
+        Ways of charting of an engine run.
+    words
+        Unknown words of closed vocabularies that the reading found, by column.
 
     Returns
     -------
     DataFrame
         column (doses.drug, doses.amount_unit, doses.rate_unit), word, rows.
     """
-    counts: Counter[tuple[str, str]] = Counter()
+    counts: Counter[tuple[str, str]] = Counter(words or {})
     for way in ways.to_dict("records"):
         drug = way["drug"]
         if drug and (way["drug_class"] is None or way["ingredient"] == UNKNOWN):
             counts["doses.drug", drug] += way["n"]
-        if way["fault_"] == "unknown_unit":
-            column = "amount_unit" if way["amount_counts"] else "rate_unit"
-            if way[column]:
+        if way["drug_class"] != "opioid":
+            continue
+        for column in ("amount_unit", "rate_unit", "concentration_unit"):
+            if way[column] and units.find(way[column]) is None:
                 counts[f"doses.{column}", way[column]] += way["n"]
     rows = sorted(counts.items(), key=lambda item: (item[0][0], -item[1], item[0][1]))
     return pd.DataFrame(

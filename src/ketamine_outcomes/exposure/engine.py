@@ -29,10 +29,16 @@ MINUTE = HOUR // 60
 WEIGHT_LIMITS_KG = (20.0, 350.0)
 #: What distinguishes a row beyond its number and its feed: equal in all this, two feeds mean one
 #: dose.
-CLINICAL = (
-    "patient_id", "order_id", "infusion_id", "drug", "product", "route", "form", "start", '"end"',
-    "amount", "amount_unit", "amount_basis", "wasted", "rate", "rate_unit", "concentration",
-    "concentration_unit", "site", "site_episode_id", "status", "procedural", "indication",
+SAME = (
+    "d.patient_id", "w.words", "d.order_id", "d.infusion_id", "d.start", 'd."end"', "d.amount",
+    "coalesce(d.wasted, 0)", "d.rate", "d.concentration", "lower(trim(d.site))",
+    "d.site_episode_id",
+)  # fmt: skip
+COLUMNS = (
+    "row", "dose_id", "fault", "source", "clock", "patient_id", "order_id", "infusion_id", "drug",
+    "product", "route", "form", "start", '"end"', "amount", "amount_unit", "amount_basis",
+    "wasted", "rate", "rate_unit", "concentration", "concentration_unit", "site",
+    "site_episode_id", "status", "procedural", "indication",
 )  # fmt: skip
 TYPES = {
     **dict.fromkeys(("amount", "wasted", "rate", "concentration"), "DOUBLE"),
@@ -95,8 +101,8 @@ def run(
     """
     ways = _ways(connection, _doses(connection), assume, index_drug)
     _feeds(connection, assume)
-    _stays(connection, "stays" in tables and assume.stays_complete)
     _deaths(connection, "patients" in tables)
+    _stays(connection, "stays" in tables and assume.stays_complete)
     key = _join_key(ways)
     _weights(connection, key, bool(ways["needs_weight"].any()), tables)
     _same_rows(connection, key)
@@ -115,7 +121,7 @@ def _doses(connection: duckdb.DuckDBPyConnection) -> list[str]:
     """Make `dose`: all columns of the contract, typed; absent ones empty. Return those there."""
     there = [row[0] for row in connection.execute("DESCRIBE doses").fetchall()]
     columns = []
-    for name in ("row", "dose_id", "fault", "source", "clock", *CLINICAL):
+    for name in COLUMNS:
         bare = name.strip('"')
         if bare in there:
             kind = TYPES.get(bare, "BIGINT" if bare in ("row", "clock") else "VARCHAR")
@@ -217,10 +223,17 @@ def _feeds(connection: duckdb.DuckDBPyConnection, assume: Assumptions) -> None:
 def _stays(connection: duckdb.DuckDBPyConnection, complete: bool) -> None:
     """Make `island` (stays that touch, as one) and `dose_stay` (stays that observe doses)."""
     source = (
-        'SELECT patient_id, epoch_us(start) AS a, epoch_us("end") AS b, '
-        "coalesce(observes::VARCHAR, 'all') AS observes, "
-        "CASE end_reason::VARCHAR WHEN 'died' THEN 'death' WHEN 'transferred' THEN 'transfer' "
-        "ELSE 'discharge' END AS reason FROM stays"
+        f"""
+        SELECT y.patient_id, epoch_us(y.start) AS a,
+            least(epoch_us(y."end"), coalesce(x.moment, {2**62})) AS b,
+            coalesce(y.observes::VARCHAR, 'all') AS observes,
+            CASE WHEN x.moment < epoch_us(y."end") THEN 'death'
+                WHEN y.end_reason::VARCHAR = 'died' THEN 'death'
+                WHEN y.end_reason::VARCHAR = 'transferred' THEN 'transfer'
+                ELSE 'discharge' END AS reason
+        FROM stays y LEFT JOIN death x ON x.patient_id = y.patient_id
+        WHERE x.moment IS NULL OR epoch_us(y.start) <= x.moment
+        """
         if complete
         else "SELECT '' AS patient_id, 0::BIGINT AS a, 0::BIGINT AS b, '' AS observes, "
         "'' AS reason WHERE false"
@@ -253,6 +266,23 @@ def _stays(connection: duckdb.DuckDBPyConnection, complete: bool) -> None:
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE complete AS SELECT ?::BOOLEAN AS stays", [complete]
     )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE astray (row BIGINT, a BIGINT, b BIGINT, reason VARCHAR)"
+    )
+    if complete:
+        # Intervals with an end of their own that are not within one stay: what lies in stays.
+        connection.execute(
+            """
+            INSERT INTO astray
+            SELECT row, min(i.a), max(i.b), max_by(i.reason, i.b)
+            FROM (SELECT row, patient_id, epoch_us(start) AS s, epoch_us("end") AS e FROM dose
+                WHERE "end" > start) d
+            JOIN island i ON i.patient_id = d.patient_id AND i.a < d.e AND i.b > d.s
+            WHERE NOT EXISTS (SELECT 1 FROM island k WHERE k.patient_id = d.patient_id
+                AND k.a <= d.s AND d.e <= k.b)
+            GROUP BY row
+            """
+        )
 
 
 def _deaths(connection: duckdb.DuckDBPyConnection, known: bool) -> None:
@@ -278,9 +308,9 @@ def _weights(
     if "measurements" in tables:
         connection.execute("CREATE OR REPLACE TEMP TABLE per_kg (unit VARCHAR, factor DOUBLE)")
         for (word,) in connection.execute("SELECT DISTINCT unit FROM measurements").fetchall():
-            unit = units.find(word)
-            if unit is not None and unit.kind == "body_mass":
-                connection.execute("INSERT INTO per_kg VALUES (?, ?)", [word, unit.per_base])
+            kg = units.kg_per(units.find(word))
+            if kg is not None:
+                connection.execute("INSERT INTO per_kg VALUES (?, ?)", [word, kg])
         connection.execute(
             f"""
             INSERT INTO weight
@@ -334,25 +364,27 @@ def _same_rows(connection: duckdb.DuckDBPyConnection, key: str) -> None:
     found = connection.execute("SELECT count(DISTINCT coalesce(source, '')) FROM dose").fetchone()
     if not found or found[0] < 2:
         return
-    same = ", ".join(CLINICAL)
+    keys = [f"k{place}" for place in range(len(SAME))]
+    same = ", ".join(keys)
+    cells = ", ".join(f"{cell} AS {key}" for cell, key in zip(SAME, keys, strict=True))
     connection.execute(
         f"""
         INSERT INTO same_row
         WITH candidate AS (
-            SELECT d.*, coalesce(d.source, '') AS feed_name, coalesce(f.rank, 2147483647) AS rank
+            SELECT d.row, d.dose_id, {cells}, coalesce(d.source, '') AS feed_name,
+                coalesce(f.rank, 2147483647) AS rank
             FROM dose d JOIN way w ON {key} LEFT JOIN feed f ON f.source = d.source
             WHERE w.lane <> 'none' AND w.row_class = ''
-                AND {_inside("d.patient_id", "epoch_us(d.start)")}
         ),
         twice AS (
             SELECT {same} FROM candidate GROUP BY ALL HAVING count(DISTINCT feed_name) > 1
         ),
         counted AS (
             SELECT c.*, row_number() OVER (
-                PARTITION BY {", ".join("c." + name for name in CLINICAL)}, c.feed_name
+                PARTITION BY {", ".join("c." + k for k in keys)}, c.feed_name
                 ORDER BY c.dose_id, c.row) AS copy
             FROM candidate c JOIN twice t
-            ON {" AND ".join(f"c.{name} IS NOT DISTINCT FROM t.{name}" for name in CLINICAL)}
+            ON {" AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)}
         )
         SELECT row FROM (
             SELECT row, row_number() OVER (
@@ -360,13 +392,6 @@ def _same_rows(connection: duckdb.DuckDBPyConnection, key: str) -> None:
             FROM counted)
         WHERE place > 1
         """
-    )
-
-
-def _inside(patient: str, at: str) -> str:
-    return (
-        "(NOT (SELECT stays FROM complete) OR EXISTS (SELECT 1 FROM island i "
-        f"WHERE i.patient_id = {patient} AND i.a <= {at} AND {at} <= i.b))"
     )
 
 
@@ -388,6 +413,31 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -
     net = "(d.amount - CASE WHEN w.dispensed THEN coalesce(d.wasted, 0) ELSE 0 END)"
     parts = [ends for ends in (False, True) if (ways["has_end"] == ends).any()]
     for ends in parts or [False]:
+        island = (
+            "NULL::BIGINT AS island_start, NULL::BIGINT AS island_end, "
+            "NULL::VARCHAR AS island_reason, true AS inside"
+        )
+        if complete and not ends:
+            island = (
+                "i.a AS island_start, i.b AS island_end, i.reason AS island_reason, "
+                "i.b IS NOT NULL AS inside"
+            )
+        in_stay = (
+            "LEFT JOIN island i ON i.patient_id = d.patient_id "
+            "AND i.a <= epoch_us(d.start) AND epoch_us(d.start) <= i.b"
+        )
+        if not complete:
+            in_stay = ""
+        elif ends:
+            in_stay += " LEFT JOIN astray y ON y.row = d.row"
+            island = f"""
+            coalesce(y.a, i.a) AS island_start, coalesce(y.b, i.b) AS island_end,
+            coalesce(y.reason, i.reason) AS island_reason,
+            CASE WHEN w.route_group IN ('parenteral', 'neuraxial') AND d."end" > d.start
+                    AND NOT (w.has_rate
+                        AND epoch_us(d."end") - epoch_us(d.start) <= {MINUTE})
+                THEN y.row IS NOT NULL OR coalesce(i.b > epoch_us(d.start), false)
+                ELSE i.b IS NOT NULL END AS inside"""
         connection.execute(
             f"""
         CREATE OR REPLACE TEMP VIEW charted_{int(ends)} AS
@@ -417,19 +467,12 @@ def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -
                 END AS rate_mcg_per_h,
             {"f.rank" if ranked else "NULL::INTEGER"} AS feed,
             {"t.row IS NOT NULL" if twice else "false"} AS twice,
-            {"i.b" if complete else "NULL::BIGINT"} AS island_end,
-            {"i.reason" if complete else "NULL::VARCHAR"} AS island_reason,
-            {"i.b IS NOT NULL" if complete else "true"} AS inside
+            {island}
         FROM dose d JOIN way w ON {key}
         {"LEFT JOIN row_weight k ON k.row = d.row" if weights else ""}
         {"LEFT JOIN feed f ON f.source = d.source" if ranked else ""}
         {"LEFT JOIN same_row t ON t.row = d.row" if twice else ""}
-        {
-                '''LEFT JOIN island i ON i.patient_id = d.patient_id
-            AND i.a <= epoch_us(d.start) AND epoch_us(d.start) <= i.b'''
-                if complete
-                else ""
-            }
+        {in_stay}
         WHERE d."end" IS {"NOT NULL" if ends else "NULL"}
         """
         )
@@ -451,11 +494,11 @@ def _faulted(ends: bool, everywhere: bool) -> str:
     """
     goes = """CASE WHEN fine THEN 'alone'
                 WHEN lane_inside = 'aside' OR (inside AND NOT twice) THEN lane_inside
-                WHEN row_class = 'marker'
-                    THEN CASE WHEN inside OR lane = 'patch' THEN lane ELSE 'aside' END
+                WHEN row_class = 'marker' THEN lane
                 WHEN drug_class = 'antagonist' THEN CASE WHEN inside THEN lane ELSE 'aside' END
-                WHEN NOT inside THEN 'outside'
-                ELSE 'twice' END"""
+                WHEN NOT inside AND lane NOT IN ('open', 'patch') THEN 'outside'
+                WHEN twice THEN 'twice'
+                ELSE lane END"""
     return f"""
         CREATE OR REPLACE TEMP VIEW faulted_{int(ends)} AS
         WITH sized AS (
@@ -515,10 +558,13 @@ def _alone(ends: bool) -> str:
             FROM blamed
         )
         SELECT *, CASE WHEN last > s THEN 'interval' ELSE 'bolus' END AS kind,
-            s AS ps, greatest(s, least(last, coalesce(island_end, last))) AS pe,
+            CASE WHEN last > s THEN greatest(s, coalesce(island_start, s)) ELSE s END AS ps,
+            CASE WHEN last > s THEN greatest(s, least(last, coalesce(island_end, last)))
+                ELSE s END AS pe,
             CASE WHEN NOT fine AND fault <> '' THEN NULL
-                WHEN last > s AND island_end < last
-                    THEN mass * ((island_end - s)::DOUBLE / (last - s)::DOUBLE)
+                WHEN last > s AND (island_end < last OR island_start > s)
+                    THEN mass * ((least(last, island_end) - greatest(s, island_start))::DOUBLE
+                        / (last - s)::DOUBLE)
                 ELSE mass END AS mg,
             CASE WHEN goes <> 'alone' THEN flags ELSE flags
                 | CASE WHEN minute AND fault = '' THEN {BIT["rate_as_bolus"]} ELSE 0 END
@@ -561,7 +607,7 @@ def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:
                 SELECT row, ps, pe, lead(ps) OVER ({pump}) AS next, max(pe) OVER ({pump}
                     ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
                 FROM alone
-                WHERE goes = 'alone' AND kind = 'interval' AND verdict = 'converted')
+                WHERE goes = 'alone' AND verdict = 'converted' AND pe > ps + {MINUTE})
             WHERE ps < reach OR next < pe
             """
         )

@@ -232,11 +232,8 @@ def _usable(rows: Iterable[dict[str, str]], bound: str) -> dict[tuple[str, str, 
     found: dict[tuple[str, str, str], Factor] = {}
     tiers: dict[tuple[str, str], list[tuple[Decimal | None, Factor]]] = {}
     for row in rows:
-        value = row["factor"]
-        # A row that is excluded in its typical reading stays excluded: its range is for
-        # sensitivity analyses that name the drug.
-        if value and bound != "typical" and row[f"factor_{bound}"]:
-            value = row[f"factor_{bound}"]
+        # A row that is excluded in its typical reading (buprenorphine) counts with its bounds.
+        value = row["factor"] if bound == "typical" else row[f"factor_{bound}"] or row["factor"]
         if not value or Decimal(value) == 0 or row["form"] in UNUSED_FORMS:
             continue
         if "DEFECT" in row["note"] or "SUSPECT" in row["note"]:

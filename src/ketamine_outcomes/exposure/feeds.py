@@ -1,7 +1,7 @@
 """One dose in several records counts once.
 
-Two things are resolved here, in this order, both by cutting out of a lesser record the time that
-a greater one covers:
+What lies between two stays is cut out first. Then three things are resolved, in this order, each
+by cutting out of a lesser record the time that a greater one covers:
 
 - Records of one infusion. Where an infusion has amounts, its rates say the same again; an
   infusion id that stands in two feeds is one infusion. Without ids only a rate row and an amount
@@ -43,6 +43,7 @@ def run(connection: duckdb.DuckDBPyConnection, ways: pd.DataFrame) -> None:
             f"SELECT {', '.join(BESIDE)} FROM piece_found WHERE false"
         )
     connection.execute("CREATE OR REPLACE TEMP TABLE contested (row BIGINT)")
+    _between_stays(connection)
     lasting = ways["lane"].isin(["alone", "open"]) & ways["drug_class"].eq("opioid")
     both = (lasting & ways["has_rate"] & ~ways["amount_counts"]).any() and (
         lasting & ways["amount_counts"] & ways["has_end"]
@@ -51,9 +52,37 @@ def run(connection: duckdb.DuckDBPyConnection, ways: pd.DataFrame) -> None:
     many = feeds is not None and feeds[0] > 1
     if both or many:
         _records_of_one_infusion(connection)
+    forms = set(ways.loc[ways["lane"] != "none", "form_"])
+    if "pca_reading" in forms and forms & {"pca_demand", "pca_basal", "pca_loading"}:
+        _counters_before_events(connection)
     ranked = connection.execute("SELECT count(*) FROM feed").fetchone()
     if many and ranked and ranked[0] > 1:
         _higher_feeds(connection)
+
+
+def _between_stays(connection: duckdb.DuckDBPyConnection) -> None:
+    """Cut out of intervals the time between the stays that they meet."""
+    carried = ", ".join(f"p.{name}" for name in CARRIED)
+    connection.execute(
+        f"""
+        INSERT INTO settled
+        WITH several AS (
+            SELECT patient_id FROM island GROUP BY patient_id HAVING count(*) > 1
+        ),
+        met AS (
+            SELECT p.*, i.a, i.b, count(*) OVER (PARTITION BY p.row) AS n
+            FROM (SELECT * FROM piece_found WHERE kind IN ('interval', 'patch')) p
+            SEMI JOIN several USING (patient_id)
+            JOIN island i ON i.patient_id = p.patient_id AND i.a < p.pe AND i.b > p.ps
+        )
+        SELECT {carried}, p.verdict, p.why, p.converts, p.kind, greatest(p.ps, p.a) AS ps,
+            least(p.pe, p.b) AS pe,
+            p.mg * ((least(p.pe, p.b) - greatest(p.ps, p.a))::DOUBLE / (p.pe - p.ps)::DOUBLE)
+                AS mg, p.piece_flags
+        FROM met p WHERE p.n > 1
+        """
+    )
+    connection.execute("INSERT INTO contested SELECT DISTINCT row FROM settled")
 
 
 def _records_of_one_infusion(connection: duckdb.DuckDBPyConnection) -> None:
@@ -64,25 +93,42 @@ def _records_of_one_infusion(connection: duckdb.DuckDBPyConnection) -> None:
         WITH lasting AS (
             SELECT p.row, p.patient_id || chr(31) || p.drug || chr(31) || coalesce(p.route, '')
                 || chr(31) || CASE WHEN p.infusion_id IS NOT NULL THEN 'i' || p.infusion_id
-                ELSE 'o' || coalesce(p.order_id, '') || chr(31) || p.ps || chr(31) || p.pe END
-                AS thing,
+                ELSE 'o' || coalesce(p.order_id, '') || chr(31) || p.form || chr(31) || p.ps
+                    || chr(31) || p.pe END AS thing,
                 [CASE WHEN p.amount_counts THEN 0 ELSE 1 END,
                     CASE WHEN p.infusion_id IS NULL THEN 0 ELSE {ranked} END] AS order_,
                 CASE WHEN p.infusion_id IS NULL THEN '' ELSE coalesce(p.source, '') END AS name,
-                p.verdict
-            FROM piece_found p LEFT JOIN feed f ON f.source = p.source
-            WHERE p.kind = 'interval' AND p.verdict <> 'marker'
+                p.converts
+            FROM ({_now()}) p LEFT JOIN feed f ON f.source = p.source
+            WHERE p.kind = 'interval' AND p.role <> 'bolus'
+                AND p.form NOT IN ('pca_demand', 'pca_loading', 'pca_reading')
         ),
         placed AS (
             SELECT *, dense_rank() OVER (PARTITION BY thing ORDER BY order_, name) AS level
             FROM lasting
         ),
         several AS (SELECT thing FROM placed GROUP BY thing HAVING max(level) > 1)
-        SELECT row, thing, level, verdict = 'converted' AS covers
+        SELECT DISTINCT row, thing, level, converts AS covers
         FROM placed SEMI JOIN several USING (thing)
         """
     )
     _cut(connection, margin=0, reason="same_infusion", boluses=False)
+
+
+def _counters_before_events(connection: duckdb.DuckDBPyConnection) -> None:
+    """Where a pump's counter was read, what the pump charted dose by dose says the same again."""
+    connection.execute(
+        f"""
+        CREATE OR REPLACE TEMP TABLE level AS
+        SELECT DISTINCT row, patient_id || chr(31) || drug || chr(31) || coalesce(route, '')
+            AS thing, CASE form WHEN 'pca_reading' THEN 0 ELSE 1 END AS level,
+            form = 'pca_reading' AND converts AS covers
+        FROM ({_now()})
+        WHERE kind IS NOT NULL
+            AND form IN ('pca_reading', 'pca_demand', 'pca_basal', 'pca_loading')
+        """
+    )
+    _cut(connection, margin=0, reason="counted_by_reading", boluses=True)
 
 
 def _higher_feeds(connection: duckdb.DuckDBPyConnection) -> None:
@@ -91,8 +137,8 @@ def _higher_feeds(connection: duckdb.DuckDBPyConnection) -> None:
         CREATE OR REPLACE TEMP TABLE level AS
         WITH placed AS (
             SELECT row, patient_id || chr(31) || drug || chr(31) || route_group AS thing,
-                feed AS level, verdict = 'converted' OR why IN ('procedural', 'oud') AS covers
-            FROM now WHERE feed IS NOT NULL AND verdict NOT IN ('marker', 'duplicate')
+                feed AS level, converts OR why IN ('procedural', 'oud') AS covers
+            FROM now WHERE feed IS NOT NULL AND kind IS NOT NULL
         ),
         several AS (SELECT thing FROM placed GROUP BY thing HAVING count(DISTINCT level) > 1)
         SELECT DISTINCT row, thing, level, covers FROM placed SEMI JOIN several USING (thing)

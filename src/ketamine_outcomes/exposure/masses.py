@@ -135,8 +135,9 @@ def masses(parts: str, *, by_day: bool = True, detail: bool = True) -> str:
     -------
     str
         Query of unit_id, win, what, counted, by day also day and day_quantity (oral methadone
-        only: calendar day and its total), quantity and, in detail, what of it rests on an assumption
-        (imputed_quantity) or deserves less trust (low_quantity), integers, and flags (bits).
+        only: calendar day and its total), quantity and, in detail, what of it rests on an
+        assumption (imputed_quantity) or deserves less trust (low_quantity), integers, and flags
+        (bits).
     """
     more = f""",
                 coalesce(sum(quantity) FILTER (flags & {IMPUTED} <> 0), 0) AS imputed_quantity,
@@ -187,8 +188,8 @@ def factor_tables(connection: duckdb.DuckDBPyConnection, factors: FactorTable) -
     )
     rows: list[list[object]] = []
     whats = connection.execute(
-        "SELECT what, drug, route, form_class FROM what WHERE drug_class = 'opioid' AND "
-        "drug IS NOT NULL AND route IS NOT NULL AND form_class IS NOT NULL ORDER BY what"
+        "SELECT what, drug, coalesce(route, ''), coalesce(form_class, '') FROM what "
+        "WHERE drug_class = 'opioid' ORDER BY what"
     ).fetchall()
     for what, drug, route, form in whats:
         found = factors.find(drug, route, form)

@@ -15,7 +15,10 @@ counter.
 Patches. A patch is worn to its removal, to the next application of the drug unless both body
 sites are charted and differ, or for the time on its label (fentanyl 72 h, buprenorphine 168 h).
 A removal with a body site closes the patch there if one was put on there last; else it closes
-all of that drug.
+all of that drug. A removal that comes late, up to twice the time on the label, still ends the
+wear.
+
+What starts before a stay and runs into it counts from the stay on.
 """
 
 from __future__ import annotations
@@ -36,7 +39,8 @@ FOREVER = 2**62
 #: What a row of `faulted` carries through every lane.
 CARRIED = (
     "row", "dose_id", "patient_id", "source", "clock", "s", "order_id", "infusion_id", "what",
-    "drug", "drug_class", "route", "route_group", "form", "form_class", "feed", "amount_counts",
+    "drug", "drug_class", "route", "route_group", "form", "form_class", "feed", "role",
+    "amount_counts",
     "rate_mg_per_h", "rate_mg_per_kg_h", "rate_mcg_per_h", "weight_kg", "stratum",
 )  # fmt: skip
 BESIDE = (*CARRIED, "verdict", "why", "converts", "kind", "ps", "pe", "mg", "piece_flags")
@@ -142,24 +146,27 @@ def _open(own_ends: bool) -> str:
             SELECT *, lead(s) OVER ({TIMELINE}) AS next_s, lead(role) OVER ({TIMELINE}) AS next_role
             FROM held WHERE NOT confirms
         ),
+        free AS (
+            SELECT *, coalesce(next_s <= confirmed + {CAP}, false) AS by_next,
+                CASE WHEN rate_mg_per_h = 0 THEN s
+                    WHEN next_s <= confirmed + {CAP} THEN next_s
+                    ELSE confirmed + {CAP} END AS free_end
+            FROM closed WHERE opens AND role <> 'stop'
+        ),
+        met AS ({_met("free")}),
         in_stay AS (
             SELECT c.row, max(y.b) AS b, max_by(y.reason, (y.b, y.reason)) AS reason
-            FROM closed c JOIN dose_stay y
-            ON y.patient_id = c.patient_id AND y.a <= c.s AND c.s <= y.b
-            WHERE c.opens AND c.role <> 'stop' GROUP BY c.row
+            FROM met c JOIN dose_stay y
+            ON y.patient_id = c.patient_id AND y.a <= c.ps AND c.ps <= y.b GROUP BY c.row
         ),
         ended AS (
-            SELECT c.*, coalesce(y.b, c.island_end) AS stay_end,
-                coalesce(y.reason, c.island_reason) AS stay_reason, x.moment AS death,
-                coalesce(next_s <= confirmed + {CAP}, false) AS by_next,
-                CASE WHEN coalesce(next_s <= confirmed + {CAP}, false) THEN next_s
-                    ELSE confirmed + {CAP} END AS free_end
-            FROM closed c LEFT JOIN in_stay y ON y.row = c.row
-            LEFT JOIN death x ON x.patient_id = c.patient_id AND x.moment >= c.s
-            WHERE c.opens AND c.role <> 'stop'
+            SELECT c.*, coalesce(y.b, c.first_b) AS stay_end,
+                coalesce(y.reason, c.first_reason) AS stay_reason, x.moment AS death
+            FROM met c LEFT JOIN in_stay y ON y.row = c.row
+            LEFT JOIN death x ON x.patient_id = c.patient_id AND x.moment >= c.ps
         ),
         cut AS (
-            SELECT * EXCLUDE (fault), s AS ps,
+            SELECT * EXCLUDE (fault),
                 least(free_end, coalesce(stay_end, free_end), coalesce(death, free_end)) AS pe,
                 CASE WHEN death < least(free_end, coalesce(stay_end, free_end)) THEN 'death'
                     WHEN stay_end < free_end THEN stay_reason
@@ -167,7 +174,7 @@ def _open(own_ends: bool) -> str:
                     WHEN next_role = 'stop' THEN '' ELSE 'next_row' END AS how,
                 fault AS fault_charted,
                 rate_mg_per_h * ((least(free_end, coalesce(stay_end, free_end),
-                    coalesce(death, free_end)) - s)::DOUBLE / {HOUR}) AS mass
+                    coalesce(death, free_end)) - ps)::DOUBLE / {HOUR}) AS mass
             FROM ended
         ),
         judged AS (
@@ -179,16 +186,45 @@ def _open(own_ends: bool) -> str:
         )
         SELECT *, {decide()}, CASE WHEN pe > ps THEN 'interval' ELSE 'bolus' END AS kind,
             CASE WHEN fault = '' THEN mass END AS mg,
-            flags | CASE WHEN mass IS NOT DISTINCT FROM 0 AND rate_mg_per_h = 0 THEN 0
+            flags | CASE WHEN fault <> '' OR rate_mg_per_h = 0 THEN 0
                     ELSE CASE how {_bits()} ELSE 0 END END
                 | CASE WHEN fault = 'implausible_unit' OR (fault = '' AND {per_hour} > flag_above)
                     THEN {BIT["implausible_unit"]} ELSE 0 END AS piece_flags
         FROM judged
         UNION ALL BY NAME
+        {_outside("free")}
+        UNION ALL BY NAME
         SELECT *, 'marker' AS verdict, CASE WHEN role = 'stop' THEN 'stop' ELSE 'confirmation' END
             AS why, NULL AS kind, NULL AS ps, NULL AS pe, NULL AS mg, flags AS piece_flags
         FROM held WHERE opens AND (confirms OR role = 'stop')
         """
+
+
+def _met(free: str) -> str:
+    """Return the SQL of rows that run from `s` to `free_end`, with the stays that they meet.
+
+    `ps` is where they are first in a stay, `first_b` and `last_b` where the first and the last
+    run of stays that they meet end. Without complete stays every row is met from its start.
+    """
+    return f"""
+            SELECT f.*, greatest(f.s, coalesce(j.a, f.s)) AS ps, j.first_b, j.first_reason,
+                j.last_b, j.last_reason
+            FROM {free} f LEFT JOIN (
+                SELECT f.row, min(i.a) AS a, min_by(i.b, i.a) AS first_b,
+                    min_by(i.reason, i.a) AS first_reason, max(i.b) AS last_b,
+                    max_by(i.reason, i.b) AS last_reason
+                FROM {free} f JOIN island i ON i.patient_id = f.patient_id
+                    AND i.b >= f.s AND (i.a < f.free_end OR i.a <= f.s) GROUP BY f.row) j
+            ON j.row = f.row
+            WHERE (SELECT NOT stays FROM complete) OR j.row IS NOT NULL"""
+
+
+def _outside(free: str) -> str:
+    """Return the SQL of the verdict of rows that meet no stay."""
+    return f"""
+        SELECT *, 'excluded' AS verdict, 'outside_stay' AS why, NULL AS kind, NULL AS ps,
+            NULL AS pe, NULL AS mg, flags AS piece_flags
+        FROM {free} WHERE row NOT IN (SELECT row FROM met)"""
 
 
 def _bits() -> str:
@@ -239,14 +275,15 @@ def _patches() -> str:
     same = "p.patient_id = q.patient_id AND p.drug = q.drug AND p.feed IS NOT DISTINCT FROM q.feed"
     return f"""
         WITH patch AS (
-            SELECT * EXCLUDE (site), lower(trim(site)) AS site, s + {WEAR} AS worn_out
+            SELECT * EXCLUDE (site), lower(trim(site)) AS site, s + {WEAR} AS worn_out,
+                s + 2 * ({WEAR}) AS too_late
             FROM faulted WHERE goes = 'patch'
         ),
         applied AS (SELECT * FROM patch WHERE row_class = ''),
         removed AS (SELECT * FROM patch WHERE role = 'stop'),
         put_on_there AS (
             SELECT DISTINCT q.row FROM removed q JOIN applied p ON {same}
-            WHERE q.site IS NOT NULL AND p.site = q.site AND p.s < q.s AND q.s < p.worn_out
+            WHERE q.site IS NOT NULL AND p.site = q.site AND p.s < q.s AND q.s <= p.too_late
                 AND NOT EXISTS (SELECT 1 FROM removed r WHERE r.patient_id = p.patient_id
                     AND r.drug = p.drug AND r.feed IS NOT DISTINCT FROM p.feed
                     AND r.s > p.s AND r.s < q.s AND (r.site IS NULL OR r.site = q.site))
@@ -256,32 +293,32 @@ def _patches() -> str:
         ),
         taken_off AS (
             SELECT p.row, min(q.s) AS moment FROM applied p JOIN removed q ON {same}
-            WHERE q.s > p.s AND q.s < p.worn_out
+            WHERE q.s > p.s AND q.s <= p.too_late
                 AND (q.site IS NOT DISTINCT FROM p.site OR q.site IS NULL
                     OR q.row NOT IN (SELECT row FROM put_on_there))
             GROUP BY p.row
         ),
         replaced AS (
             SELECT p.row, min(q.s) AS moment FROM applied p JOIN applied q ON {same}
-            WHERE q.s > p.s AND q.s < p.worn_out
+            WHERE q.s > p.s AND q.s <= p.worn_out
                 AND (p.site IS NULL OR q.site IS NULL OR p.site = q.site)
             GROUP BY p.row
         ),
-        closed AS (
-            SELECT p.*, t.moment AS off, n.moment AS next, x.moment AS death,
+        free AS (
+            SELECT p.*, t.moment AS off, n.moment AS next,
                 CASE WHEN p.e > p.s THEN p.e
-                    ELSE least(p.worn_out, coalesce(t.moment, p.worn_out),
-                        coalesce(n.moment, p.worn_out))
-                    END AS free_end
+                    -- a removal that is charted ends the wear, be it late
+                    WHEN t.moment <= coalesce(n.moment, p.too_late) THEN t.moment
+                    ELSE least(p.worn_out, coalesce(n.moment, p.worn_out)) END AS free_end
             FROM applied p LEFT JOIN taken_off t ON t.row = p.row
             LEFT JOIN replaced n ON n.row = p.row
-            LEFT JOIN death x ON x.patient_id = p.patient_id AND x.moment >= p.s
         ),
+        met AS ({_met("free")}),
         judged AS (
-            SELECT * EXCLUDE (fault), s AS ps,
-                least(free_end, coalesce(island_end, free_end), coalesce(death, free_end)) AS pe,
-                CASE WHEN death < least(free_end, coalesce(island_end, free_end)) THEN 'death'
-                    WHEN island_end < free_end THEN island_reason
+            SELECT c.* EXCLUDE (fault), x.moment AS death,
+                least(free_end, coalesce(last_b, free_end), coalesce(x.moment, free_end)) AS pe,
+                CASE WHEN x.moment < least(free_end, coalesce(last_b, free_end)) THEN 'death'
+                    WHEN last_b < free_end THEN last_reason
                     WHEN e > s OR free_end IS NOT DISTINCT FROM off THEN ''
                     WHEN free_end IS NOT DISTINCT FROM next THEN 'next_patch'
                     WHEN drug = 'buprenorphine' THEN '168h' ELSE '72h' END AS how,
@@ -289,10 +326,10 @@ def _patches() -> str:
                     WHEN e < s THEN 'end_before_start'
                     WHEN rate_mcg_per_h > refuse_above THEN 'implausible_unit'
                     ELSE fault END AS fault
-            FROM closed
+            FROM met c LEFT JOIN death x ON x.patient_id = c.patient_id AND x.moment >= c.ps
         )
         SELECT *, {decide()}, 'patch' AS kind, NULL AS mg,
-            flags | CASE WHEN e < s THEN 0 ELSE CASE how {_bits()}
+            flags | CASE WHEN fault <> '' THEN 0 ELSE CASE how {_bits()}
                 WHEN 'next_patch' THEN {BIT["patch_removal_imputed_next_patch"]}
                 WHEN '72h' THEN {BIT["patch_removal_imputed_72h"]}
                 WHEN '168h' THEN {BIT["patch_removal_imputed_168h"]} ELSE 0 END END
@@ -300,6 +337,8 @@ def _patches() -> str:
                     AND rate_mcg_per_h > flag_above)
                     THEN {BIT["implausible_unit"]} ELSE 0 END AS piece_flags
         FROM judged
+        UNION ALL BY NAME
+        {_outside("free")}
         UNION ALL BY NAME
         SELECT *, 'marker' AS verdict, reason AS why, NULL AS kind, NULL AS ps, NULL AS pe,
             NULL AS mg, flags AS piece_flags

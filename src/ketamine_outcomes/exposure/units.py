@@ -66,3 +66,14 @@ def find(spelling: str | None) -> Unit | None:
     if not spelling:
         return None
     return _table().get(re.sub(r" ?/ ?", "/", " ".join(spelling.lower().split())))
+
+
+def kg_per(unit: Unit | None) -> float | None:
+    """Return the kilograms of a unit in which bodies are weighed, or None.
+
+    >>> kg_per(find("lb")), kg_per(find("g")), kg_per(find("mL"))
+    (0.45359237, 0.001, None)
+    """
+    if unit is not None and unit.kind == "body_mass":
+        return unit.per_base
+    return 0.001 if unit is not None and unit.name == "g" else None

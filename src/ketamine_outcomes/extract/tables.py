@@ -132,6 +132,24 @@ STAYS = Table(
 ROUTES = (
     "oral rectal buccal sublingual nasal transdermal iv im sc epidural intrathecal other unknown"
 )
+#: How charts spell the routes of doses; a tube into the stomach is oral.
+ROUTE_SPELLINGS = {
+    **dict.fromkeys(
+        ("po", "by mouth", "per os", "ng", "og", "peg", "pej", "nj", "ng tube", "og tube",
+         "peg tube", "g-tube", "g tube", "gt", "j-tube", "nasogastric", "orogastric", "enteral",
+         "feeding tube"), "oral"
+    ),
+    **dict.fromkeys(("ivp", "ivpb", "iv push", "iv drip", "iv bolus", "iv infusion",
+                     "intravenous"), "iv"),
+    **dict.fromkeys(("intramuscular",), "im"),
+    **dict.fromkeys(("subq", "subcut", "subcutaneous", "sq", "s.c.", "sub-q", "csci"), "sc"),
+    **dict.fromkeys(("sl",), "sublingual"),
+    **dict.fromkeys(("pr",), "rectal"),
+    **dict.fromkeys(("td", "transderm", "topical patch"), "transdermal"),
+    **dict.fromkeys(("intranasal", "in"), "nasal"),
+    **dict.fromkeys(("ep", "peridural"), "epidural"),
+    **dict.fromkeys(("it", "spinal"), "intrathecal"),
+}  # fmt: skip
 FORMS = (
     "tablet tablet_er capsule capsule_er solution lozenge film spray suppository injection "
     "infusion patch pca_reading pca_demand pca_basal pca_loading unknown"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ketamine_outcomes.extract.checks import Fault, counted
 from ketamine_outcomes.extract.readers.text import Loaded, Reader, quoted
-from ketamine_outcomes.extract.tables import TABLES
+from ketamine_outcomes.extract.tables import ROUTE_SPELLINGS, TABLES
 
 #: What hour 0 of relative times is called; no date of a patient.
 ORIGIN = "TIMESTAMP '2000-01-01 00:00:00'"
@@ -126,6 +126,9 @@ def value(reader: Reader, table: Loaded, column: str, kind: str) -> str:
             f"CASE WHEN lower({x}) IN ({words[0]}) THEN true "
             f"WHEN lower({x}) IN ({words[1]}) THEN false END"
         )
+    if (table.name, column) == ("doses", "route"):
+        spellings = ", ".join(f"'{told}': '{word}'" for told, word in ROUTE_SPELLINGS.items())
+        return f"coalesce(MAP {{{spellings}}}[lower({x})], lower({x}))"
     return f"lower({x})" if kind == "word" or (table.name, column) in _LOWERED else x
 
 
@@ -136,8 +139,8 @@ RANGE = rf"{NUMBER}\s?(-|–|to)\s?{NUMBER}"
 def dose_fault(reader: Reader, table: Loaded) -> str:
     """Return the SQL of why a dose row cannot be placed or measured as it stands, NULL if it can.
 
-    Words: no_patient, no_start, date_only, no_drug; unknown_basis (missing would mean given) and
-    range (an amount from ... to).
+    Words: no_patient, no_start, date_only (the day is known), no_drug; unknown_basis (missing
+    would mean given) and range (an amount from ... to).
     """
     cases = [
         "WHEN patient_id IS NULL THEN 'no_patient'",

@@ -20,8 +20,9 @@ from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import classify, engine, masses
 from ketamine_outcomes.exposure.charting import Assumptions
 from ketamine_outcomes.exposure.factors import FactorTable
-from ketamine_outcomes.extract import standalone
-from ketamine_outcomes.mme_tables import OUTPUTS, TimeAxis
+from ketamine_outcomes.extract.checks import counted
+from ketamine_outcomes.mme.intake import read
+from ketamine_outcomes.mme.tables import OUTPUTS, TimeAxis
 
 if TYPE_CHECKING:
     import duckdb
@@ -147,7 +148,11 @@ def write_mme(
     """
     given = dict(doses=doses, patients=patients, stays=stays, measurements=measurements,
                  index=index)  # fmt: skip
-    out.mkdir(parents=True, exist_ok=True)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        raise UserError("the folder to write to cannot be made", where=str(out),
+                        do="it may be a file, or you may not write there") from None  # fmt: skip
     with _derived(given, factors, windows, None) as run:
         for name in OUTPUTS:
             with files.atomic_path(out / f"{name}.csv") as temporary:
@@ -204,16 +209,21 @@ def _derived(
             connection.execute("SET TimeZone = 'UTC'")
             connection.execute(f"SET memory_limit = '{MEMORY}'")
             connection.execute(f"SET temp_directory = '{folder}'")
-            intake = standalone.read(
+            intake = read(
                 connection, {name: source for name, source in given.items() if source is not None}
             )
+            if intake.days and width:
+                raise UserError("the doses are dated to the day: bins of hours cannot be told",
+                                do="use --windows days")  # fmt: skip
             found = engine.run(
                 connection, assume or Assumptions(unknown_is_opioid=True), tables=intake.tables
             )
             masses.prepare(connection)
             axis = TimeAxis(width, intake.times, intake.offset_minutes, intake.tables)
             axis.lay(connection, table, bool(intake.moved))
-            yield _Run(connection, axis, table, intake.notes, classify.unmapped(found.ways))
+            yield _Run(
+                connection, axis, table, intake.notes, classify.unmapped(found.ways, intake.words)
+            )
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -238,12 +248,13 @@ def in_words(summary: Mapping[str, Any]) -> str:
     for entry in summary["classes"]:
         name = ":".join(filter(None, (entry["class"], entry["reason"])))
         lines.append(f"  {name}: {entry['rows']}")
-    lines.append(
-        f"{summary['windows']} windows of {summary['patients']} patients, "
-        f"{summary['incomplete_windows']} incomplete (an opioid given there is not counted: "
-        "a lower bound)"
-    )
+    patients, windows = summary["patients"], summary["windows"]
+    lines.append(f"{counted(windows, 'window')} of {counted(patients, 'patient')}")
+    if summary["incomplete_windows"]:
+        lines.append(f"{summary['incomplete_windows']} incomplete: an opioid given there is not "
+                     "counted, so that the MME is a lower bound")  # fmt: skip
     if summary["unmapped"]:
-        lines.append(f"{summary['unmapped']} names or units are not known: see unmapped.csv")
+        lines.append(f"{counted(summary['unmapped'], 'word')} not known: see unmapped.csv (for a "
+                     "chart of all drugs use a study with doses_hold: all_drugs)")  # fmt: skip
     lines += [f"note: {note}" for note in summary["notes"]]
     return "\n".join([*lines, NOTICE])

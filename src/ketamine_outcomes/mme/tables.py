@@ -108,8 +108,8 @@ class TimeAxis:
                 FROM by_drug GROUP BY ALL
             )
             SELECT w.patient_id, w.win, b.a, b.b, b.a - o.moment AS from_origin,
-                CASE WHEN coalesce(s.charted, false) OR coalesce(h.us, 0) > 0 THEN {micro} END
-                    AS micro,
+                {micro} AS micro,
+                coalesce(s.charted, false) OR coalesce(h.us, 0) > 0 AS known,
                 {hours} AS us, coalesce(s.incomplete, false) AS incomplete,
                 coalesce(s.imputed_micro, 0) AS imputed_micro,
                 coalesce(s.low_micro, 0) AS low_micro, coalesce(s.flags, 0) | {bits} AS flags
@@ -149,7 +149,7 @@ class TimeAxis:
         """
         stays = (
             "UNION ALL SELECT patient_id, epoch_us(start), clock FROM stays "
-            'UNION ALL SELECT patient_id, epoch_us("end"), clock FROM stays'
+            'UNION ALL SELECT patient_id, epoch_us("end"), clock_end FROM stays'
             if "stays" in self.tables
             else ""
         )
@@ -158,6 +158,8 @@ class TimeAxis:
             CREATE OR REPLACE TEMP TABLE calendar AS
             WITH stamp AS (
                 SELECT patient_id, epoch_us(start) AS t, clock FROM doses WHERE start IS NOT NULL
+                UNION ALL SELECT patient_id, epoch_us("end"), clock_end FROM doses
+                WHERE "end" IS NOT NULL
                 {stays}
             ),
             local AS (SELECT patient_id, t, clock, t + clock AS told FROM stamp),
@@ -216,8 +218,11 @@ class TimeAxis:
             f"""
             CREATE OR REPLACE TEMP TABLE hours AS
             WITH stay AS (
-                SELECT DISTINCT patient_id, epoch_us(start) AS a, epoch_us("end") AS b FROM stays
+                SELECT DISTINCT y.patient_id, epoch_us(y.start) AS a,
+                    least(epoch_us(y."end"), coalesce(x.moment, epoch_us(y."end"))) AS b
+                FROM stays y LEFT JOIN death x ON x.patient_id = y.patient_id
                 WHERE coalesce(observes, 'all') IN ('all', 'doses') AND "end" > start
+                    AND (x.moment IS NULL OR x.moment > epoch_us(y.start))
             ),
             placed AS (
                 SELECT *, max(b) OVER (PARTITION BY patient_id ORDER BY a, b
@@ -325,7 +330,7 @@ def _by_drug(axis: TimeAxis, text: bool) -> str:
 
 def _patients(axis: TimeAxis, text: bool) -> str:
     """Sum up: maximum and median over complete windows of 12 observed hours or more."""
-    usable = f"NOT incomplete AND micro IS NOT NULL AND coalesce(us, {DAY}) >= {UNDER_HOURS * HOUR}"
+    usable = f"known AND NOT incomplete AND coalesce(us, {DAY}) >= {UNDER_HOURS * HOUR}"
     total, hours = f"sum(micro)::DOUBLE / {MICRO}", f"sum(us)::DOUBLE / {HOUR}"
     columns = (
         ("mme", total, 15),
