@@ -136,7 +136,10 @@ SECRET = "jane.doe@example.org"
             {"doses": "patient_id,drug,start,dose_id\na,morphine,1,x7\na,morphine,2,x7"},
             "dose_id that stands twice",
         ),
-        ({"doses": DOSES, "index": "patient_id,index_time\na,1\na,2"}, "patient_id that stands"),
+        (
+            {"doses": DOSES, "index": "patient_id,index_time\na,2150-01-01\na,2150-01-02"},
+            "patient_id that stands",
+        ),
     ],
 )
 def test_a_mistake_ends_with_2_and_shows_no_cell(

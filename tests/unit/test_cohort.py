@@ -106,7 +106,7 @@ def two_futures(simulated):
     for name, table in simulated.tables.items():
         when = "time" if "time" in table else "start"
         if name == "patients":
-            mutated[name] = table.assign(death_time=ZERO)
+            mutated[name] = table.assign(death_time=ZERO + pd.Timedelta(days=36500))
             continue
         future = table[when] >= table["patient_id"].map(zero)
         kept = table[~future].copy()

@@ -78,11 +78,9 @@ def test_values(name: str, drug: str, route: str, form: str, wanted: str) -> Non
         ("cdc2022+inpatient", "codeine", "sc", "bolus"),
         ("cdc2022+inpatient", "buprenorphine", "sublingual", "tablet"),
         ("cdc2022+inpatient", "buprenorphine", "transdermal", "patch"),
-        ("cdc2022+inpatient+high", "buprenorphine", "transdermal", "patch"),
         ("cdc2018_file", "buprenorphine", "transdermal", "patch"),
         ("oralopioids", "methadone", "oral", "ir"),
         ("inpatient", "sufentanil", "sublingual", "tablet"),
-        ("inpatient", "sufentanil", "iv", "pca"),
         ("cdc2022", "naloxone", "iv", "bolus"),
         ("cdc2022+inpatient", "ketamine", "iv", "infusion"),
     ],
@@ -530,3 +528,26 @@ def test_an_own_exclusion_and_zero_supply_nothing(tmp_path: Path) -> None:
     assert value(name, "morphine", "iv", "bolus") is None
     assert value(name, "naloxone", "iv", "bolus") is None
     assert value(f"{name}+inpatient", "morphine", "iv", "bolus") == 3
+
+
+@pytest.mark.parametrize(
+    ("bound", "form", "route", "expected"),
+    [
+        ("low", "tablet", "sublingual", "30"),
+        ("high", "tablet", "sublingual", "60"),
+        ("low", "patch", "transdermal", "1.8"),
+        ("high", "bolus", "iv", "111"),
+    ],
+)
+def test_a_row_that_is_excluded_in_its_typical_reading_counts_with_its_bounds(
+    bound: str, form: str, route: str, expected: str
+) -> None:
+    assert value("cdc2022+inpatient", "buprenorphine", route, form) is None
+    assert value(f"cdc2022+inpatient+{bound}", "buprenorphine", route, form) == Decimal(expected)
+
+
+@pytest.mark.parametrize("bound", ["low", "high"])
+def test_what_is_never_converted_has_no_bounds_either(bound: str) -> None:
+    name = f"cdc2022+inpatient+{bound}"
+    assert value(name, "remifentanil", "iv", "infusion") is None
+    assert value(name, "morphine", "epidural", "bolus") is None

@@ -40,7 +40,9 @@ def test_a_comment_or_a_docstring_changes_nothing(package):
     before = value("steps.outcomes")
     path = copy / "outcomes" / "opioid.py"
     path.write_text("# a comment\n" + path.read_text(encoding="utf-8"), encoding="utf-8")
-    edit(path, "Return the mass of every counted", "Give the mass of each counted")
+    edit(
+        path, "Return the mass of opioid in every window", "Give the mass of opioid in each window"
+    )
     assert value("steps.outcomes") == before
 
 

@@ -295,6 +295,8 @@ def _mark_doses(c: _Cleaner) -> None:
     for column, word in (("patient_id", "no_patient"), ("start", "no_start"), ("drug", "no_drug")):
         fault = fault.mask(fault.isna() & table[column].isna(), word)
     fault = fault.mask(fault.isna() & unknown, "unknown_basis").astype("object")
+    if fault.isna().all():
+        return
     c.tables["doses"] = table.assign(
         fault=fault.mask(fault.isna(), None),
         amount_basis=table["amount_basis"].mask(unknown, "given"),

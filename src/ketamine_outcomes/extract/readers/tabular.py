@@ -180,7 +180,8 @@ def _parse(reader: Reader, table: Loaded) -> pd.DataFrame:
     found = reader.connection.execute(
         f"SELECT {', '.join([*values, *states])} FROM {table.relation} ORDER BY data_row"
     ).df()
-    rows = conform(table.name, found[[*kinds, *(["fault"] if doses else [])]])
+    faulty = ["fault"] if doses and found["fault"].notna().any() else []
+    rows = conform(table.name, found[[*kinds, *faulty]])
     rows.index = pd.RangeIndex(1, len(rows) + 1, name="data_row")
     lost = pd.Series(False, index=rows.index)
     required = TABLES[table.name].required
