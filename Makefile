@@ -8,7 +8,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo test check docs lock clean
+.PHONY: demo test check docs lock bench-mme clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ketamine-outcomes demo --cores $(CORES)
@@ -17,8 +17,8 @@ test: $(VENV)/.ready
 	$(BIN)/python -m pytest -n $(CORES) --dist loadfile
 
 check: $(VENV)/.ready
-	$(BIN)/ruff format --check src tests
-	$(BIN)/ruff check src tests
+	$(BIN)/ruff format --check src tests benchmarks docs/figures
+	$(BIN)/ruff check src tests benchmarks docs/figures
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/python -m ketamine_outcomes.study_docs --check
@@ -39,6 +39,15 @@ $(VENV)/.ready: requirements.lock requirements-build.lock pyproject.toml
 lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build -c requirements.lock -o requirements-build.lock
+
+# The peers live in an environment of their own; see benchmarks/README.md.
+bench-mme: $(VENV)/.ready benchmarks/.venv/.ready
+	$(BIN)/python benchmarks/mme/run.py --rows 1e6 1e7
+
+benchmarks/.venv/.ready: benchmarks/requirements.txt
+	$(PYTHON) -m venv benchmarks/.venv
+	benchmarks/.venv/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 clean:
 	rm -rf results/*/ .snakemake

@@ -61,6 +61,8 @@ def _window(rows: Rows, here: pd.DataFrame, window: str, arm: str) -> None:
         ("under_12_hours", observed & (here["hours_observed"] < UNDER_HOURS)),
         ("unknown", ~observed),
         ("with_opioid", here["any_opioid"]),
+        # Another main route than before index: part of a change is then arithmetic of factors.
+        ("route_switch", here["route_switch"]),
     ):
         count(rows, term, int(hit.sum()), n, outcome="mme_total", **cells)
 

@@ -1,9 +1,10 @@
 """Every dose row to one class with a reason, and to the pieces of time in which it counts.
 
 Works in DuckDB, out of core: a table of any length streams through. A row is first joined to
-what its way of charting means (`charting.py`). Most rows then become a piece by themselves; only
-those whose end depends on their neighbours (rates without an end, pump counters, patches) and
-those that two feeds describe are sorted and looked at together (`neighbours.py`, `feeds.py`).
+what its way of charting means (`charting.py`) and to what surrounds it: stays, weights, other feeds
+(`surroundings.py`). Most rows then become a piece by themselves (`rows.py`); only those whose end
+depends on their neighbours (rates without an end, pump counters, patches) and those that two
+records describe are sorted and looked at together (`neighbours.py`, `feeds.py`).
 
 The order of the classes is that of the contract: non_opioid, excluded:status, marker,
 excluded:outside_stay, duplicate, excluded, unconverted, converted. A piece is a mass of drug;
@@ -15,7 +16,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING
 
-from ketamine_outcomes.exposure import charting, feeds, neighbours, units
+from ketamine_outcomes.exposure import charting, feeds, neighbours, rows, surroundings
 from ketamine_outcomes.exposure.charting import Assumptions, Charting, Way
 from ketamine_outcomes.exposure.flags import BIT
 from ketamine_outcomes.exposure.masses import WHAT
@@ -24,16 +25,7 @@ if TYPE_CHECKING:
     import duckdb
     import pandas as pd
 
-HOUR = 3_600_000_000  # microseconds
-MINUTE = HOUR // 60
-WEIGHT_LIMITS_KG = (20.0, 350.0)
-#: What distinguishes a row beyond its number and its feed: equal in all this, two feeds mean one
-#: dose.
-SAME = (
-    "d.patient_id", "w.words", "d.order_id", "d.infusion_id", "d.start", 'd."end"', "d.amount",
-    "coalesce(d.wasted, 0)", "d.rate", "d.concentration", "lower(trim(d.site))",
-    "d.site_episode_id",
-)  # fmt: skip
+MINUTE = 60_000_000  # microseconds
 COLUMNS = (
     "row", "dose_id", "fault", "source", "clock", "patient_id", "order_id", "infusion_id", "drug",
     "product", "route", "form", "start", '"end"', "amount", "amount_unit", "amount_basis",
@@ -100,13 +92,13 @@ def run(
         Temporary views `pieces` and `verdicts` now exist in the connection.
     """
     ways = _ways(connection, _doses(connection), assume, index_drug)
-    _feeds(connection, assume)
-    _deaths(connection, "patients" in tables)
-    _stays(connection, "stays" in tables and assume.stays_complete)
+    surroundings.feeds(connection, assume)
+    surroundings.deaths(connection, "patients" in tables)
+    surroundings.stays(connection, "stays" in tables and assume.stays_complete)
     key = _join_key(ways)
-    _weights(connection, key, bool(ways["needs_weight"].any()), tables)
-    _same_rows(connection, key)
-    _rows(connection, key, ways)
+    surroundings.weights(connection, key, bool(ways["needs_weight"].any()), tables)
+    surroundings.same_rows(connection, key)
+    rows.make(connection, key, ways)
     alone = ways["lane"].eq("alone") & ways["has_end"]
     neighbours.run(connection, set(ways["lane"]), bool((alone & ways["has_rate"]).any()))
     feeds.run(connection, ways)
@@ -212,386 +204,6 @@ def _join_key(ways: pd.DataFrame) -> str:
         same = "IS NOT DISTINCT FROM" if ways[name].isna().any() else "="
         conditions.append(f"{left} {same} w.{name}")
     return " AND ".join(conditions) or "true"
-
-
-def _feeds(connection: duckdb.DuckDBPyConnection, assume: Assumptions) -> None:
-    connection.execute("CREATE OR REPLACE TEMP TABLE feed (source VARCHAR, rank INTEGER)")
-    for rank, source in enumerate(assume.feed_priority):
-        connection.execute("INSERT INTO feed VALUES (?, ?)", [source, rank])
-
-
-def _stays(connection: duckdb.DuckDBPyConnection, complete: bool) -> None:
-    """Make `island` (stays that touch, as one) and `dose_stay` (stays that observe doses)."""
-    source = (
-        f"""
-        SELECT y.patient_id, epoch_us(y.start) AS a,
-            least(epoch_us(y."end"), coalesce(x.moment, {2**62})) AS b,
-            coalesce(y.observes::VARCHAR, 'all') AS observes,
-            CASE WHEN x.moment < epoch_us(y."end") THEN 'death'
-                WHEN y.end_reason::VARCHAR = 'died' THEN 'death'
-                WHEN y.end_reason::VARCHAR = 'transferred' THEN 'transfer'
-                ELSE 'discharge' END AS reason
-        FROM stays y LEFT JOIN death x ON x.patient_id = y.patient_id
-        WHERE x.moment IS NULL OR epoch_us(y.start) <= x.moment
-        """
-        if complete
-        else "SELECT '' AS patient_id, 0::BIGINT AS a, 0::BIGINT AS b, '' AS observes, "
-        "'' AS reason WHERE false"
-    )
-    connection.execute(
-        f"""
-        CREATE OR REPLACE TEMP TABLE island AS
-        WITH stay AS ( -- one row per interval: rows that tie have no order
-            SELECT patient_id, a, b, max(reason) AS reason FROM ({source}) GROUP BY ALL
-        ),
-        placed AS (
-            SELECT *, max(b) OVER (
-                PARTITION BY patient_id ORDER BY a, b
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach
-            FROM stay
-        ),
-        numbered AS (
-            SELECT *, count(*) FILTER (reach IS NULL OR a > reach)
-                OVER (PARTITION BY patient_id ORDER BY a, b ROWS UNBOUNDED PRECEDING) AS n
-            FROM placed
-        )
-        SELECT patient_id, min(a) AS a, max(b) AS b, max_by(reason, (b, reason)) AS reason
-        FROM numbered GROUP BY patient_id, n
-        """
-    )
-    connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE dose_stay AS SELECT patient_id, a, b, reason FROM ({source})"
-        " WHERE observes IN ('all', 'doses')"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE complete AS SELECT ?::BOOLEAN AS stays", [complete]
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE astray (row BIGINT, a BIGINT, b BIGINT, reason VARCHAR)"
-    )
-    if complete:
-        # Intervals with an end of their own that are not within one stay: what lies in stays.
-        connection.execute(
-            """
-            INSERT INTO astray
-            SELECT row, min(i.a), max(i.b), max_by(i.reason, i.b)
-            FROM (SELECT row, patient_id, epoch_us(start) AS s, epoch_us("end") AS e FROM dose
-                WHERE "end" > start) d
-            JOIN island i ON i.patient_id = d.patient_id AND i.a < d.e AND i.b > d.s
-            WHERE NOT EXISTS (SELECT 1 FROM island k WHERE k.patient_id = d.patient_id
-                AND k.a <= d.s AND d.e <= k.b)
-            GROUP BY row
-            """
-        )
-
-
-def _deaths(connection: duckdb.DuckDBPyConnection, known: bool) -> None:
-    source = (
-        "SELECT patient_id, min(epoch_us(death_time)) AS moment FROM patients "
-        "WHERE death_time IS NOT NULL GROUP BY 1"
-        if known
-        else "SELECT '' AS patient_id, 0::BIGINT AS moment WHERE false"
-    )
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE death AS {source}")
-
-
-def _weights(
-    connection: duckdb.DuckDBPyConnection, key: str, wanted: bool, tables: frozenset[str]
-) -> None:
-    """Make `row_weight`: the last plausible weight at or before the rows that need one, in kg."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE row_weight (row BIGINT, kg DOUBLE)")
-    if not wanted:
-        return
-    low, high = WEIGHT_LIMITS_KG
-    connection.execute("CREATE OR REPLACE TEMP TABLE weight (patient_id VARCHAR, name VARCHAR, "
-                       "moment TIMESTAMP, kg DOUBLE)")  # fmt: skip
-    if "measurements" in tables:
-        connection.execute("CREATE OR REPLACE TEMP TABLE per_kg (unit VARCHAR, factor DOUBLE)")
-        for (word,) in connection.execute("SELECT DISTINCT unit FROM measurements").fetchall():
-            kg = units.kg_per(units.find(word))
-            if kg is not None:
-                connection.execute("INSERT INTO per_kg VALUES (?, ?)", [word, kg])
-        connection.execute(
-            f"""
-            INSERT INTO weight
-            SELECT patient_id, name, time, min(value * factor)
-            FROM measurements JOIN per_kg USING (unit)
-            WHERE name IN ('weight_kg', 'dry_weight_kg')
-                AND value * factor BETWEEN {low} AND {high}
-            GROUP BY ALL
-            """
-        )
-    people = (
-        f"SELECT patient_id, weight_kg, dialysis::VARCHAR IN {tuple(sorted(charting.DIALYSED))} "
-        "AS dry FROM patients"
-        if "patients" in tables
-        else "SELECT '' AS patient_id, NULL::DOUBLE AS weight_kg, false AS dry WHERE false"
-    )
-    connection.execute(
-        f"""
-        INSERT INTO row_weight
-        WITH needing AS (
-            SELECT d.row, d.patient_id, d.start FROM dose d JOIN way w ON {key}
-            WHERE w.needs_weight AND d.start IS NOT NULL
-        ),
-        dry AS (
-            SELECT n.row, k.kg FROM needing n ASOF JOIN
-            (SELECT * FROM weight WHERE name = 'dry_weight_kg') k
-            ON n.patient_id = k.patient_id AND n.start >= k.moment
-        ),
-        wet AS (
-            SELECT n.row, k.kg FROM needing n ASOF JOIN
-            (SELECT * FROM weight WHERE name = 'weight_kg') k
-            ON n.patient_id = k.patient_id AND n.start >= k.moment
-        )
-        SELECT n.row, coalesce(
-            CASE WHEN p.dry THEN dry.kg END, wet.kg,
-            CASE WHEN p.weight_kg BETWEEN {low} AND {high} THEN p.weight_kg END)
-        FROM needing n
-        LEFT JOIN dry ON dry.row = n.row
-        LEFT JOIN wet ON wet.row = n.row
-        LEFT JOIN ({people}) p ON p.patient_id = n.patient_id
-        """
-    )
-
-
-def _same_rows(connection: duckdb.DuckDBPyConnection, key: str) -> None:
-    """Make `same_row`: rows of another feed that are equal in all else to one that counts.
-
-    The n-th such row of a feed goes with the n-th of the other: two doses charted twice are two.
-    """
-    connection.execute("CREATE OR REPLACE TEMP TABLE same_row (row BIGINT)")
-    found = connection.execute("SELECT count(DISTINCT coalesce(source, '')) FROM dose").fetchone()
-    if not found or found[0] < 2:
-        return
-    keys = [f"k{place}" for place in range(len(SAME))]
-    same = ", ".join(keys)
-    cells = ", ".join(f"{cell} AS {key}" for cell, key in zip(SAME, keys, strict=True))
-    connection.execute(
-        f"""
-        INSERT INTO same_row
-        WITH candidate AS (
-            SELECT d.row, d.dose_id, {cells}, coalesce(d.source, '') AS feed_name,
-                coalesce(f.rank, 2147483647) AS rank
-            FROM dose d JOIN way w ON {key} LEFT JOIN feed f ON f.source = d.source
-            WHERE w.lane <> 'none' AND w.row_class = ''
-        ),
-        twice AS (
-            SELECT {same} FROM candidate GROUP BY ALL HAVING count(DISTINCT feed_name) > 1
-        ),
-        counted AS (
-            SELECT c.*, row_number() OVER (
-                PARTITION BY {", ".join("c." + k for k in keys)}, c.feed_name
-                ORDER BY c.dose_id, c.row) AS copy
-            FROM candidate c JOIN twice t
-            ON {" AND ".join(f"c.{k} IS NOT DISTINCT FROM t.{k}" for k in keys)}
-        )
-        SELECT row FROM (
-            SELECT row, row_number() OVER (
-                PARTITION BY {same}, copy ORDER BY rank, feed_name) AS place
-            FROM counted)
-        WHERE place > 1
-        """
-    )
-
-
-# --- rows -------------------------------------------------------------------------------------
-
-
-def _rows(connection: duckdb.DuckDBPyConnection, key: str, ways: pd.DataFrame) -> None:
-    """Make `faulted` (rows in mg and microseconds with their fault) and `alone` from it.
-
-    Rows with and without an end of their own go apart: most have none, and what depends on an
-    end is then no work at all.
-    """
-    weights = bool(ways["needs_weight"].any())
-    complete = connection.execute("SELECT stays FROM complete").fetchone() == (True,)
-    twice = connection.execute("SELECT count(*) FROM same_row").fetchone() != (0,)
-    ranked = connection.execute("SELECT count(*) FROM feed").fetchone() != (0,)
-    kg = "k.kg" if weights else "NULL::DOUBLE"
-    ml = "coalesce(d.concentration * w.mg_per_concentration, w.mg_per_ml)"
-    net = "(d.amount - CASE WHEN w.dispensed THEN coalesce(d.wasted, 0) ELSE 0 END)"
-    parts = [ends for ends in (False, True) if (ways["has_end"] == ends).any()]
-    for ends in parts or [False]:
-        island = (
-            "NULL::BIGINT AS island_start, NULL::BIGINT AS island_end, "
-            "NULL::VARCHAR AS island_reason, true AS inside"
-        )
-        if complete and not ends:
-            island = (
-                "i.a AS island_start, i.b AS island_end, i.reason AS island_reason, "
-                "i.b IS NOT NULL AS inside"
-            )
-        in_stay = (
-            "LEFT JOIN island i ON i.patient_id = d.patient_id "
-            "AND i.a <= epoch_us(d.start) AND epoch_us(d.start) <= i.b"
-        )
-        if not complete:
-            in_stay = ""
-        elif ends:
-            in_stay += " LEFT JOIN astray y ON y.row = d.row"
-            island = f"""
-            coalesce(y.a, i.a) AS island_start, coalesce(y.b, i.b) AS island_end,
-            coalesce(y.reason, i.reason) AS island_reason,
-            CASE WHEN w.route_group IN ('parenteral', 'neuraxial') AND d."end" > d.start
-                    AND NOT (w.has_rate
-                        AND epoch_us(d."end") - epoch_us(d.start) <= {MINUTE})
-                THEN y.row IS NOT NULL OR coalesce(i.b > epoch_us(d.start), false)
-                ELSE i.b IS NOT NULL END AS inside"""
-        connection.execute(
-            f"""
-        CREATE OR REPLACE TEMP VIEW charted_{int(ends)} AS
-        SELECT d.row, d.dose_id, d.patient_id, d.source, d.clock, d.order_id, d.infusion_id, d.site,
-            d.rate AS rate_charted, w.what, w.ingredient AS drug, w.drug_class, w.route_ AS route,
-            w.route_group, w.form_ AS form, w.form_class, w.lane, w.role, w.row_class, w.reason,
-            w.stratum, w.flags_ AS flags, w.amount_counts, w.has_rate, w.lane_inside, w.plain,
-            w.fault_ AS fault_words,
-            w.rate_per_kg, w.flag_above, w.refuse_above,
-            w.amount_by_volume, w.rate_by_volume, w.amount_per_kg,
-            epoch_us(d.start) AS s, {'epoch_us(d."end")' if ends else "NULL::BIGINT"} AS e,
-            {kg} AS weight_kg, {net} AS net,
-            CASE WHEN NOT w.amount_counts THEN NULL
-                WHEN w.amount_by_volume THEN {net} * {ml}
-                WHEN w.amount_per_kg THEN {net} * w.mg_per_amount * {kg}
-                ELSE {net} * w.mg_per_amount END AS amount_mg,
-            CASE WHEN NOT w.has_rate OR w.route_group = 'patch' THEN NULL
-                WHEN w.rate_by_volume THEN d.rate * {ml}
-                WHEN w.rate_per_kg THEN d.rate * w.mg_per_rate * {kg}
-                ELSE d.rate * w.mg_per_rate END AS rate_mg_per_h,
-            CASE WHEN w.rate_per_kg THEN d.rate * w.mg_per_rate
-                WHEN w.rate_by_volume THEN d.rate * {ml} / {kg}
-                ELSE d.rate * w.mg_per_rate / {kg} END AS rate_mg_per_kg_h,
-            CASE WHEN w.route_group <> 'patch' THEN NULL
-                ELSE coalesce(d.rate * w.mcg_per_h_per_rate,
-                    CASE WHEN w.amount_counts THEN {net} * w.mcg_per_h_per_amount END)
-                END AS rate_mcg_per_h,
-            {"f.rank" if ranked else "NULL::INTEGER"} AS feed,
-            {"t.row IS NOT NULL" if twice else "false"} AS twice,
-            {island}
-        FROM dose d JOIN way w ON {key}
-        {"LEFT JOIN row_weight k ON k.row = d.row" if weights else ""}
-        {"LEFT JOIN feed f ON f.source = d.source" if ranked else ""}
-        {"LEFT JOIN same_row t ON t.row = d.row" if twice else ""}
-        {in_stay}
-        WHERE d."end" IS {"NOT NULL" if ends else "NULL"}
-        """
-        )
-        connection.execute(_faulted(ends, not complete and not twice))
-        connection.execute(_alone(ends))
-    for name in ("faulted", "alone"):
-        columns = "* EXCLUDE (length, mass, fine)" if name == "faulted" else "*"
-        union = " UNION ALL ".join(
-            f"SELECT {columns} FROM {name}_{int(ends)}" for ends in parts or [False]
-        )
-        connection.execute(f"CREATE OR REPLACE TEMP VIEW {name} AS {union}")
-
-
-def _faulted(ends: bool, everywhere: bool) -> str:
-    """Return the SQL of `faulted`: why a row cannot be measured, and the lane that it takes.
-
-    `fine` rows need no rule at all: they are most, and are told first by numbers alone. Where no
-    row can lie outside a stay or stand in two feeds (`everywhere`), the way decides the lane.
-    """
-    goes = """CASE WHEN fine THEN 'alone'
-                WHEN lane_inside = 'aside' OR (inside AND NOT twice) THEN lane_inside
-                WHEN row_class = 'marker' THEN lane
-                WHEN drug_class = 'antagonist' THEN CASE WHEN inside THEN lane ELSE 'aside' END
-                WHEN NOT inside AND lane NOT IN ('open', 'patch') THEN 'outside'
-                WHEN twice THEN 'twice'
-                ELSE lane END"""
-    return f"""
-        CREATE OR REPLACE TEMP VIEW faulted_{int(ends)} AS
-        WITH sized AS (
-            SELECT *, coalesce(e - s, 0) AS length,
-                CASE WHEN amount_counts THEN amount_mg
-                    ELSE rate_mg_per_h * ((e - s)::DOUBLE / {HOUR}) END AS mass
-            FROM charted_{int(ends)}
-        ),
-        told AS (
-            SELECT *, coalesce(plain AND inside AND NOT twice AND mass >= 0
-                AND mass <= refuse_above AND (e IS NULL OR length > {MINUTE}), false) AS fine
-            FROM sized
-        )
-        SELECT * EXCLUDE (fault_words, net),
-            CASE WHEN fine OR row_class = 'marker' OR drug_class = 'antagonist' THEN ''
-                WHEN fault_words <> '' AND fault_words <> 'no_route' THEN fault_words
-                WHEN (amount_counts AND net < 0) OR (has_rate AND rate_charted < 0)
-                    THEN 'negative'
-                WHEN rate_mcg_per_h IS NOT NULL THEN fault_words
-                WHEN amount_counts AND amount_by_volume AND amount_mg IS NULL
-                    THEN 'no_concentration'
-                WHEN amount_counts AND amount_per_kg AND amount_mg IS NULL THEN 'no_weight'
-                WHEN amount_counts THEN fault_words
-                WHEN rate_by_volume AND rate_mg_per_h IS NULL THEN 'no_concentration'
-                WHEN rate_per_kg AND rate_mg_per_h IS NULL THEN 'no_weight'
-                ELSE fault_words END AS fault,
-            {"lane_inside" if everywhere else goes} AS goes
-        FROM told
-        """
-
-
-def _alone(ends: bool) -> str:
-    """Return the SQL of `alone`: rows that become a piece by themselves, and rows that become none.
-
-    A rate of a minute or less is a bolus judged by its amount. An amount with its own end is
-    spread over it on parenteral rows, else it is a bolus at its start.
-    """
-    per_hour = f"mass / greatest(length::DOUBLE / {HOUR}, 1)"
-    return f"""
-        CREATE OR REPLACE TEMP VIEW alone_{int(ends)} AS
-        WITH blamed AS (
-            SELECT * EXCLUDE (fault), CASE
-                WHEN fine OR drug_class = 'antagonist' THEN ''
-                WHEN fault <> '' AND fault <> 'no_route' THEN fault
-                WHEN length < 0 THEN 'end_before_start'
-                WHEN length = 0 AND NOT amount_counts AND goes = 'alone' THEN 'no_duration'
-                WHEN {per_hour} > refuse_above OR mass > 10000 THEN 'implausible_unit'
-                ELSE fault END AS fault,
-                length > 0 AND has_rate AND length <= {MINUTE} AS minute
-            FROM faulted_{int(ends)} WHERE goes IN ('aside', 'outside', 'twice', 'alone')
-        ),
-        shaped AS (
-            SELECT *, {_verdict()},
-                CASE WHEN NOT fine AND fault <> '' THEN greatest(coalesce(e, s), s)
-                    WHEN length > 0 AND NOT minute AND route_group IN ('parenteral', 'neuraxial')
-                    THEN e ELSE s END AS last
-            FROM blamed
-        )
-        SELECT *, CASE WHEN last > s THEN 'interval' ELSE 'bolus' END AS kind,
-            CASE WHEN last > s THEN greatest(s, coalesce(island_start, s)) ELSE s END AS ps,
-            CASE WHEN last > s THEN greatest(s, least(last, coalesce(island_end, last)))
-                ELSE s END AS pe,
-            CASE WHEN NOT fine AND fault <> '' THEN NULL
-                WHEN last > s AND (island_end < last OR island_start > s)
-                    THEN mass * ((least(last, island_end) - greatest(s, island_start))::DOUBLE
-                        / (last - s)::DOUBLE)
-                ELSE mass END AS mg,
-            CASE WHEN goes <> 'alone' THEN flags ELSE flags
-                | CASE WHEN minute AND fault = '' THEN {BIT["rate_as_bolus"]} ELSE 0 END
-                | CASE WHEN fault = 'implausible_unit' OR (fault = '' AND drug_class <> 'antagonist'
-                    AND {per_hour} > flag_above)
-                    THEN {BIT["implausible_unit"]} ELSE 0 END END AS piece_flags
-        FROM shaped
-        """
-
-
-def _verdict() -> str:
-    """Return the SQL of class and reason of a row, in the order of the contract."""
-    return """
-        CASE WHEN fine THEN 'converted'
-            WHEN row_class <> '' THEN row_class
-            WHEN goes = 'outside' THEN 'excluded'
-            WHEN goes = 'twice' THEN 'duplicate'
-            WHEN stratum <> '' THEN 'excluded'
-            WHEN fault <> '' THEN 'unconverted'
-            ELSE 'converted' END AS verdict,
-        fine OR (row_class = '' AND goes = 'alone' AND stratum = '' AND fault = '') AS converts,
-        CASE WHEN fine THEN ''
-            WHEN row_class <> '' THEN reason
-            WHEN goes = 'outside' THEN 'outside_stay'
-            WHEN goes = 'twice' THEN 'same_row'
-            WHEN stratum <> '' THEN stratum
-            ELSE fault END AS why"""
 
 
 def _pieces(connection: duckdb.DuckDBPyConnection, own_ends: bool) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from ketamine_outcomes.exposure.flags import BIT
 from ketamine_outcomes.exposure.neighbours import BESIDE, CARRIED, HOUR
+from ketamine_outcomes.exposure.surroundings import merged
 
 if TYPE_CHECKING:
     import duckdb
@@ -62,6 +63,11 @@ def run(connection: duckdb.DuckDBPyConnection, ways: pd.DataFrame) -> None:
 
 def _between_stays(connection: duckdb.DuckDBPyConnection) -> None:
     """Cut out of intervals the time between the stays that they meet."""
+    again = connection.execute(
+        "SELECT count(*) > count(DISTINCT patient_id) FROM island"
+    ).fetchone()
+    if again != (True,):
+        return
     carried = ", ".join(f"p.{name}" for name in CARRIED)
     connection.execute(
         f"""
@@ -170,17 +176,7 @@ def _cut(connection: duckdb.DuckDBPyConnection, *, margin: int, reason: str, bol
             FROM (SELECT DISTINCT thing, level FROM level) t
             JOIN piece c ON c.thing = t.thing AND c.level < t.level AND c.covers
         ),
-        reached AS (
-            SELECT *, max(b) OVER (PARTITION BY thing, level ORDER BY a, b
-                ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach FROM cover
-        ),
-        numbered AS (
-            SELECT *, count(*) FILTER (reach IS NULL OR a > reach) OVER (
-                PARTITION BY thing, level ORDER BY a, b ROWS UNBOUNDED PRECEDING) AS n FROM reached
-        ),
-        covered AS (
-            SELECT thing, level, min(a) AS a, max(b) AS b FROM numbered GROUP BY thing, level, n
-        ),
+        covered AS ({merged("SELECT * FROM cover", "thing, level")}),
         met AS (
             SELECT p.row, p.ps, p.pe, i.a, i.b,
                 lag(i.b) OVER (PARTITION BY p.row, p.ps ORDER BY i.a) AS earlier,

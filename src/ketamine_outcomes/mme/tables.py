@@ -10,6 +10,7 @@ from ketamine_outcomes.exposure import flags, masses
 from ketamine_outcomes.exposure.charting import DIALYSED
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.exposure.masses import DAY, HOUR, MICRO, SCALE
+from ketamine_outcomes.exposure.surroundings import merged
 
 if TYPE_CHECKING:
     import duckdb
@@ -214,28 +215,17 @@ class TimeAxis:
             FROM merged m JOIN calendar c
             ON c.patient_id = m.patient_id AND m.a < c.b AND m.b > c.a
             """
+        stay = """
+            SELECT DISTINCT y.patient_id, epoch_us(y.start) AS a,
+                least(epoch_us(y."end"), coalesce(x.moment, epoch_us(y."end"))) AS b
+            FROM stays y LEFT JOIN death x ON x.patient_id = y.patient_id
+            WHERE coalesce(observes, 'all') IN ('all', 'doses') AND "end" > start
+                AND (x.moment IS NULL OR x.moment > epoch_us(y.start))
+            """
         connection.execute(
             f"""
             CREATE OR REPLACE TEMP TABLE hours AS
-            WITH stay AS (
-                SELECT DISTINCT y.patient_id, epoch_us(y.start) AS a,
-                    least(epoch_us(y."end"), coalesce(x.moment, epoch_us(y."end"))) AS b
-                FROM stays y LEFT JOIN death x ON x.patient_id = y.patient_id
-                WHERE coalesce(observes, 'all') IN ('all', 'doses') AND "end" > start
-                    AND (x.moment IS NULL OR x.moment > epoch_us(y.start))
-            ),
-            placed AS (
-                SELECT *, max(b) OVER (PARTITION BY patient_id ORDER BY a, b
-                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS reach FROM stay
-            ),
-            numbered AS (
-                SELECT *, count(*) FILTER (reach IS NULL OR a > reach) OVER (
-                    PARTITION BY patient_id ORDER BY a, b ROWS UNBOUNDED PRECEDING) AS n
-                FROM placed
-            ),
-            merged AS (
-                SELECT patient_id, min(a) AS a, max(b) AS b FROM numbered GROUP BY patient_id, n
-            )
+            WITH merged AS ({merged(stay, "patient_id")})
             SELECT patient_id, win, sum(least(b, high) - greatest(a, low))::BIGINT AS us
             FROM ({days if calendar else tiles}) GROUP BY ALL
             """
