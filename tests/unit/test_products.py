@@ -357,7 +357,7 @@ def test_a_combination_reads_the_same_however_it_is_written(
         ("Oxycodone", "TAB", "tablet"),
         ("Oxycodone ER", "tab", "tablet_er"),
         ("OxyContin", "tablet", "tablet_er"),
-        ("OxyContin", "", UNKNOWN),
+        ("OxyContin", "", "tablet_er"),
         ("MS Contin", "tabs", "tablet_er"),
         ("Morphine", "30MG SA TAB", "tablet_er"),
         ("Zomorph 10mg modified-release capsules", "", "capsule_er"),

@@ -384,7 +384,7 @@ def _class(
     role: str,
 ) -> tuple[str, str]:
     """Return class and reason where they do not depend on the numbers or the neighbours."""
-    if drug_class is None and way.drug:
+    if drug_class is None and way.fault != "no_drug":
         return "non_opioid", "not_in_dictionary"
     if drug_class is not None and drug_class != "opioid" and not wanted:
         return "non_opioid", drug_class

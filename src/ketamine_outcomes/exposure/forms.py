@@ -63,6 +63,9 @@ def form_of(drug: str, product: str, ingredient: str) -> str:
         # one; a `patch` in a vial, or a `tablet` in a cup, cannot be believed.
         held = of_product[0] in ("cup", "bare_solution") or re.search(r"\bsyr", product)
         return form if form == "solution" and held else "unknown"
+    if form == "unknown" and not product and ingredient not in NO_ORAL_LIQUID:
+        # An extended release opioid is swallowed: a name that says so is a tablet's.
+        return "tablet_er" if EXTENDED.search(drug) else form
     if form == "bare_solution" and ingredient in NO_ORAL_LIQUID:
         return "unknown"
     if form in ("tablet", "capsule") and EXTENDED.search(f"{drug} {product}"):
