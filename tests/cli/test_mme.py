@@ -247,3 +247,22 @@ def test_many_rows_leave_no_false_notes(tmp_path: Path) -> None:
     said = mme(tmp_path, doses="\n".join(lines))
     assert "note" not in said
     assert "converted: 130000" in said
+
+
+def test_a_date_of_death_keeps_the_doses_of_that_day(tmp_path: Path) -> None:
+    doses = """
+        patient_id,drug,route,start,amount,amount_unit
+        a,morphine,iv,2150-01-02T08:00,10,mg
+        """
+    stays = """
+        patient_id,stay_id,start,end
+        a,s,2150-01-01T00:00,2150-01-02T20:00
+        """
+    patients = """
+        patient_id,death_time
+        a,2150-01-02
+        """
+    mme(tmp_path, doses=doses, stays=stays, patients=patients)
+    assert [(row["mme"], row["hours_observed"]) for row in rows(tmp_path, "mme")] == [
+        ("0", "24"), ("30", "20")
+    ]  # fmt: skip

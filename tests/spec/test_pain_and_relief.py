@@ -73,8 +73,8 @@ def test_low_baseline_is_not_eligible_and_no_value_is_unknown():
     assert pd.isna(missing["responded"])
 
 
-def relief(rows, stay=(0, 240), patient=None):
-    source = extract(stays=[stay], pain=rows, patient=patient)
+def relief(rows, stay=(0, 240), patient=None, end_reason="discharged"):
+    source = extract(stays=[stay], pain=rows, patient=patient, stay={"end_reason": end_reason})
     found = pain.scores_from_index(UNITS, source, "nrs")
     outcome = ReliefOutcome(kind="sustained_relief")
     return pain.time_to_relief(UNITS, source, found, (-24, 0), "mean", 1, outcome)
@@ -95,6 +95,12 @@ def test_death_competes():
     death = {"death_time": pd.Timestamp("2150-03-06T06:00")}
     row = relief([(12, 10), (30, 2), (50, 2)], patient=death).iloc[0]
     assert (row["time_hours"], row["cause"]) == (30, "death")
+
+
+@pytest.mark.parametrize("death", [{}, {"death_time": pd.Timestamp("2150-03-07")}])
+def test_a_stay_that_ended_in_death_says_when(death):
+    row = relief([(12, 10), (30, 2), (50, 2)], (0, 55), death, "died").iloc[0]
+    assert (row["time_hours"], row["cause"]) == (31, "death")
 
 
 def test_observation_that_ends_before_the_second_window_cannot_confirm():

@@ -82,6 +82,9 @@ def test_hours_observed_take_the_union_of_stays():
     hours = observed_hours(Extract({"stays": stays}), units, "doses", start, end)
     assert hours.tolist() == [15]
     assert observed_hours(Extract({}), units, "doses", start, end).isna().all()
+    patients = conform("patients", pd.DataFrame({"patient_id": ["p1"], "death_time": [moment(16)]}))
+    extract = Extract({"stays": stays, "patients": patients})
+    assert observed_hours(extract, units, "doses", start, end).tolist() == [11], "until death"
 
 
 @pytest.fixture(scope="module")

@@ -204,10 +204,10 @@ def test_dates_among_times_are_set_aside_unless_they_are_most(tmp_path: Path) ->
     assert set(read_starts(tmp_path, *times, "2150-01-03", "2150-01-04")) == {1, 2, 3, 4, 5}
 
 
-def test_date_of_death_is_kept_beside_exact_times(tmp_path: Path) -> None:
+def test_date_of_death_is_the_end_of_that_day(tmp_path: Path) -> None:
     text = "patient_id,entry_time,death_time\na,2150-01-01T08:00,2150-02-01\nb,2150-01-01T08:00,\n"
     extract, _ = read(tmp_path, patients=text)
-    assert str(extract.tables["patients"].loc[1, "death_time"]) == "2150-02-01 00:00:00"
+    assert str(extract.tables["patients"].loc[1, "death_time"]) == "2150-02-02 00:00:00"
 
 
 def test_offsets_keep_elapsed_time(tmp_path: Path) -> None:

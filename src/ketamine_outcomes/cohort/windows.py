@@ -34,12 +34,12 @@ def observed_hours(
 ) -> pd.Series:
     """Return the hours of [start, end) in which a domain was observed, one value per unit.
 
-    Overlapping stays count once. Without a stays table every value is missing: nothing is known
-    to be zero.
+    Overlapping stays count once, and nothing is observed after death. Without a stays table
+    every value is missing: nothing is known to be zero.
     """
     if "stays" not in extract.tables:
         return pd.Series(float("nan"), index=units.index)
-    spans = observed_spans(extract.tables["stays"], domain)
+    spans = observed_spans(extract, domain)
     asked = pd.DataFrame(
         {"patient_id": units["patient_id"].to_numpy(), "row": range(len(units)),
          "low": intervals.microseconds(start), "high": intervals.microseconds(end)}
@@ -55,9 +55,18 @@ def observed_hours(
     return pd.Series(total / intervals.MICROSECONDS_PER_HOUR, index=units.index, dtype="float64")
 
 
-def observed_spans(stays: pd.DataFrame, domain: str) -> pd.DataFrame:
-    """Return the union of each patient's stays that observe a domain: patient_id, start, end."""
+def observed_spans(extract: Extract, domain: str) -> pd.DataFrame:
+    """Return the union of each patient's stays that observe a domain: patient_id, start, end.
+
+    A stay whose end was charted after death ends at death.
+    """
+    stays = extract.rows("stays")
     chosen = stays.loc[stays["observes"].isin([domain, "all"]), ["patient_id", "start", "end"]]
+    death = chosen["patient_id"].map(
+        extract.rows("patients").groupby("patient_id")["death_time"].min()
+    )
+    chosen = chosen.assign(end=chosen["end"].where(~(death < chosen["end"]), death))
+    chosen = chosen[chosen["start"] <= chosen["end"]]
     chosen = chosen.sort_values(["patient_id", "start", "end"], kind="stable")
     by_patient = chosen["patient_id"]
     reach = chosen.groupby("patient_id")["end"].cummax().groupby(by_patient).shift()
@@ -69,9 +78,9 @@ def observed_spans(stays: pd.DataFrame, domain: str) -> pd.DataFrame:
     )
 
 
-def observed_intervals(stays: pd.DataFrame, domain: str) -> dict[str, list[tuple[int, int]]]:
+def observed_intervals(extract: Extract, domain: str) -> dict[str, list[tuple[int, int]]]:
     """Return the union of each patient's stays that observe a domain, in microseconds."""
-    spans = observed_spans(stays, domain)
+    spans = observed_spans(extract, domain)
     found: dict[str, list[tuple[int, int]]] = {}
     for patient, start, end in zip(
         spans["patient_id"],

@@ -552,8 +552,6 @@ def _check_deaths(c: _Cleaner) -> None:
         return
     patients = c.tables["patients"].drop_duplicates("patient_id").set_index("patient_id")
     death = patients["death_time"].dropna()
-    # A date alone means some time on that day.
-    death = death.where(death != death.dt.floor("D"), death + pd.Timedelta(days=1))
     placed = {**PLACED_BY, "stays": "start"}
     first: pd.Series[Any] = pd.Series(dtype="datetime64[us]")
     for name, column in placed.items():

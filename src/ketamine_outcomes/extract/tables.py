@@ -107,7 +107,9 @@ PATIENTS = Table(
         _number("weight_kg", "weight on entry", "kg", minimum=1, maximum=500),
         _word("dialysis", "dialysis at entry", "none hemodialysis peritoneal crrt unknown"),
         _bool("calciphylaxis", "calciphylaxis diagnosed"),
-        _time("death_time", "time of death; empty while alive"),
+        _time(
+            "death_time", "time of death (of a date alone, the end of that day); empty while alive"
+        ),
     ),
 )
 

@@ -157,10 +157,11 @@ def time_to_relief(
 
 def _observation_ends(units: pd.DataFrame, extract: Extract) -> pd.DataFrame:
     """Return when and why the observation of pain that holds index ended, in hours."""
-    spans = (
-        observed_intervals(extract.tables["stays"], "pain_scores")
-        if "stays" in extract.tables
-        else {}
+    spans = observed_intervals(extract, "pain_scores")
+    stays = extract.rows("stays")
+    died = stays.loc[stays["end_reason"].eq("died"), ["patient_id", "end"]]
+    ended_in_death = set(
+        zip(died["patient_id"], intervals.microseconds(died["end"]).tolist(), strict=True)
     )
     deaths = extract.rows("patients").set_index("patient_id")["death_time"]
     rows = []
@@ -169,10 +170,13 @@ def _observation_ends(units: pd.DataFrame, extract: Extract) -> pd.DataFrame:
         end = next((b for a, b in spans.get(patient, []) if a <= zero <= b), zero)
         cause = "end_of_observation"
         death = deaths.get(patient)
-        if death is not None and not pd.isna(death):
-            at = int(np.datetime64(death, "us").astype(np.int64))
-            # A stay that ends in death is charted to the minute, sometimes a few minutes later.
-            if at <= end + intervals.MICROSECONDS_PER_HOUR:
-                end, cause = at, "death"
+        known = death is not None and not pd.isna(death)
+        at = int(np.datetime64(death, "us").astype(np.int64)) if known else end
+        # A stay that ends in death is charted to the minute, sometimes a few minutes later.
+        if known and at <= end + intervals.MICROSECONDS_PER_HOUR:
+            end, cause = at, "death"
+        # Where death is known to the day, or not at all, the stay says when.
+        elif (patient, end) in ended_in_death and at <= end + 24 * intervals.MICROSECONDS_PER_HOUR:
+            cause = "death"
         rows.append((unit, patient, max(0, end - zero) / intervals.MICROSECONDS_PER_HOUR, cause))
     return pd.DataFrame(rows, columns=["unit_id", "patient_id", "end_hours", "cause"])

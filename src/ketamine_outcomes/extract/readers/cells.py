@@ -43,8 +43,7 @@ def settle_clock(reader: Reader, tables: Sequence[Loaded]) -> None:
                     with_offset.append(table)
                 elif clock:
                     without.append(table)
-        # Deaths are often known to the day; a death that is lost would be worse than one that
-        # is placed at the start of its day.
+        # Deaths are often known to the day, and none may be lost.
         table.day_resolved = days * 2 > days + moments or (table.name == "patients" and days > 0)
         if table.day_resolved:
             reader.faults.append(
@@ -87,8 +86,11 @@ def offset_minutes(x: str) -> str:
     )
 
 
-def moment(reader: Reader, table: Loaded, x: str) -> str:
-    """Return the SQL of a time: NULL for what is none. 24:00 and second 60 carry over."""
+def moment(reader: Reader, table: Loaded, x: str, date_ends: bool = False) -> str:
+    """Return the SQL of a time: NULL for what is none. 24:00 and second 60 carry over.
+
+    A date alone is the start of its day, or with `date_ends` its end.
+    """
     if reader.times in HOURS:
         hours = f"{HOURS[reader.times]} * TRY_CAST({x} AS DOUBLE)"
         return (
@@ -108,7 +110,8 @@ def moment(reader: Reader, table: Loaded, x: str) -> str:
         f" + to_minutes({reader.offset_minutes} - coalesce({offset_minutes(x)}, "
         f"{reader.offset_minutes})) END"
     )
-    dates = f"WHEN regexp_full_match({x}, '{DATE}') THEN {day} " if table.day_resolved else ""
+    whole = f"{day} + to_days({int(date_ends)})"
+    dates = f"WHEN regexp_full_match({x}, '{DATE}') THEN {whole} " if table.day_resolved else ""
     return f"CASE {dates}WHEN regexp_full_match({x}, '{_CLOCK}({_OFFSET})?') THEN {clock} END"
 
 
@@ -116,7 +119,8 @@ def value(reader: Reader, table: Loaded, column: str, kind: str) -> str:
     """Return the SQL of a cell's value."""
     x = quoted(column)
     if kind == "time":
-        return moment(reader, table, x)
+        # Who died on a day lived and was treated up to some time of it.
+        return moment(reader, table, x, date_ends=column == "death_time")
     if kind == "number":
         number = f"CASE WHEN regexp_full_match({x}, '{NUMBER}') THEN TRY_CAST({x} AS DOUBLE) END"
         return f"CASE WHEN isfinite({number}) THEN {number} END"
