@@ -1,6 +1,6 @@
 """Make synthetic dose rows as Parquet: the same bytes on every machine.
 
-    python make_data.py --rows 1000000 --out /tmp/mme/doses_1e6.parquet
+    python make_data.py --rows 1000000 --out doses_1e6.parquet
 
 Every value is a function of the row number (a 32-bit integer hash written out in SQL, never the
 database's own random numbers or hash), so the file depends on neither threads nor version.
