@@ -47,6 +47,12 @@ class Row:
     converts: bool = False
 
     @property
+    def at(self) -> int:
+        """When it starts: only rows without a start have none, and they are never placed."""
+        assert self.s is not None
+        return self.s
+
+    @property
     def patient(self) -> str:
         return str(self.cells["patient_id"])
 
@@ -101,8 +107,9 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
     deaths: dict[str, int] = {}
     if "patients" in tables:
         for record in tables["patients"].to_dict("records"):
-            if not _blank(record["death_time"]):
-                deaths[record["patient_id"]] = _us(record["death_time"])  # type: ignore[assignment]
+            moment = _us(record["death_time"])
+            if moment is not None:
+                deaths[record["patient_id"]] = moment
     stays = _stays(tables.get("stays"), deaths) if assume.stays_complete else None
     for row in rows:
         _measure(row, tables)
@@ -140,8 +147,9 @@ def classify(tables: dict[str, pd.DataFrame], assume: Assumptions, index_drug: s
     _feeds(result, assume)
     for row in rows:
         row.converts = row.verdict == "converted"
-        if row.meaning.drug_class not in (None, "opioid"):
-            row.verdict, row.why = "non_opioid", row.meaning.drug_class  # type: ignore[assignment]
+        drug_class = row.meaning.drug_class
+        if drug_class is not None and drug_class != "opioid":
+            row.verdict, row.why = "non_opioid", drug_class
     return result
 
 
@@ -617,20 +625,20 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
         return None if text is None else text.strip(" ").lower()
 
     def worn_out(row: Row) -> int:
-        return row.s + WEAR_HOURS.get(row.meaning.ingredient or "", 72) * HOUR  # type: ignore[operator]
+        return row.at + WEAR_HOURS.get(row.meaning.ingredient or "", 72) * HOUR
 
     def too_late(row: Row) -> int:
-        return row.s + 2 * (worn_out(row) - row.s)  # type: ignore[operator]
+        return row.at + 2 * (worn_out(row) - row.at)
 
     def put_on_there(removal: Row) -> bool:
         """Whether the drug was last put on at the body site of a removal."""
         for patch in applied:
             if site(removal) is None or site(patch) != site(removal):
                 continue
-            if not patch.s < removal.s <= too_late(patch):  # type: ignore[operator]
+            if not patch.at < removal.at <= too_late(patch):
                 continue
-            since = [r for r in removed if patch.s < r.s < removal.s]  # type: ignore[operator]
-            later = [a for a in applied if patch.s < a.s < removal.s]  # type: ignore[operator]
+            since = [r for r in removed if patch.at < r.at < removal.at]
+            later = [a for a in applied if patch.at < a.at < removal.at]
             if not any(site(r) in (None, site(removal)) for r in since) and not any(
                 site(a) is None for a in later
             ):
@@ -640,26 +648,25 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
     elsewhere = {r.number for r in removed if site(r) is not None and put_on_there(r)}
     pieces = []
     for row in applied:
-        assert row.s is not None
         wear = WEAR_HOURS.get(row.meaning.ingredient or "", 72)
-        if row.e is not None and row.e > row.s:
+        if row.e is not None and row.e > row.at:
             end, how = row.e, ""
         else:
             off = [
-                r.s for r in removed
-                if row.s < r.s <= too_late(row)  # type: ignore[operator]
+                r.at for r in removed
+                if row.at < r.at <= too_late(row)
                 and (site(r) in (None, site(row)) or r.number not in elsewhere)
             ]  # fmt: skip
             new = [
-                a.s for a in applied
-                if row.s < a.s <= worn_out(row)  # type: ignore[operator]
+                a.at for a in applied
+                if row.at < a.at <= worn_out(row)
                 and (site(row) is None or site(a) is None or site(a) == site(row))
             ]  # fmt: skip
             end, how = worn_out(row), f"patch_removal_imputed_{wear}h"
             if new:
-                end, how = min(new), "patch_removal_imputed_next_patch"  # type: ignore[type-var]
-            if off and min(off) <= (min(new) if new else too_late(row)):  # type: ignore[type-var]
-                end, how = min(off), ""  # type: ignore[type-var]
+                end, how = min(new), "patch_removal_imputed_next_patch"
+            if off and min(off) <= (min(new) if new else too_late(row)):
+                end, how = min(off), ""
         met = _run(row, stays, end)
         if met is None:
             row.verdict, row.why = "excluded", "outside_stay"
@@ -671,7 +678,7 @@ def _patches(rows: list[Row], stays: list[Stay] | None, death: int | None) -> li
             end, how = death, "open_interval_closed_by_death"
         fault = row.fault
         if fault in ("", "no_route"):
-            if row.e is not None and row.e < row.s:
+            if row.e is not None and row.e < row.at:
                 fault = "end_before_start"
             elif row.label is not None and row.label > row.meaning.refuse_above:
                 fault = "implausible_unit"
@@ -859,7 +866,8 @@ def window(
         if not counted(p):
             incomplete = True
             continue
-        factor = factors.find(m.ingredient, m.route, m.form_class)  # type: ignore[arg-type]
+        assert m.ingredient is not None and m.route is not None
+        factor = factors.find(m.ingredient, m.route, m.form_class)
         if factor is None:
             incomplete = True
             continue

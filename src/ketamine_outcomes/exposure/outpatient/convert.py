@@ -143,10 +143,9 @@ def positive(value: object, name: str, where: str = "") -> Fraction:
     >>> positive(0.1, "dose")
     Fraction(1, 10)
     """
-    number = isinstance(value, numbers.Real | Decimal) and not isinstance(value, bool)
-    if not number:
+    if isinstance(value, bool) or not isinstance(value, numbers.Real | Decimal):
         raise UserError(f"{name} must be a number", where=where, do="give a number, not text")
-    if not math.isfinite(value) or value <= 0:  # type: ignore[arg-type,operator]
+    if not math.isfinite(value) or value <= 0:
         raise UserError(f"{name} must be a positive number", where=where, do="above 0, finite")
     return value if isinstance(value, Fraction) else Fraction(str(value))
 

@@ -265,8 +265,9 @@ def _number(value: object, name: str, faults: _Faults, where: str) -> Fraction:
 
 def _pair(days: object, name: str, faults: _Faults, where: str = "") -> tuple[Fraction, Fraction]:
     """Return days with and without buprenorphine from one number or two."""
-    many = isinstance(days, Sequence | np.ndarray | pd.Series) and not isinstance(days, str)
-    given = list(days) if many else [days]  # type: ignore[call-overload]
+    given: list[object] = [days]
+    if isinstance(days, Sequence | np.ndarray | pd.Series) and not isinstance(days, str):
+        given = list(days)
     if len(given) not in (1, 2):
         do = "give one, or two: with and without buprenorphine"
         faults.add(f"{name} holds {len(given)} numbers", where, do)
