@@ -7,14 +7,12 @@ rows is arithmetic in SQL (`engine.py`).
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass, fields
-from functools import lru_cache
-from importlib import resources
 
 from ketamine_outcomes.exposure import drugs, products, units
 from ketamine_outcomes.exposure.factors import NEURAXIAL, PARENTERAL, form_class
 from ketamine_outcomes.exposure.flags import BIT
+from ketamine_outcomes.exposure.limits import plausible
 from ketamine_outcomes.study import SimulatedCohort, SourceCohort
 
 ORAL_FORMS = frozenset(("tablet", "tablet_er", "capsule", "capsule_er", "solution"))
@@ -223,7 +221,7 @@ def resolve(way: Way, assume: Assumptions, index_drug: str | None = None) -> Cha
     concentration = units.find(way.concentration_unit)
     by_volume = concentration is not None and concentration.kind == "concentration"
     patch_amount, patch_rate = _patch(group, amount, rate, product)
-    limit = _limit(ingredient, group)
+    limit = plausible(ingredient, group)
     charting = Charting(
         ingredient=ingredient,
         drug_class=drug_class,
@@ -405,18 +403,12 @@ def _patch(
     """Return the label rate of a patch, in mcg/h, for one unit of amount and of rate."""
     if group != "patch":
         return None, None
-    per_amount = None
-    if amount.kind == "mass_rate" and amount.mass is not None:
-        per_amount = _micro(amount.mass)
-    elif amount.kind == "count":
-        per_amount = product.patch_mcg_per_h
-    by_rate = rate.kind == "mass_rate" and rate.mass is not None
-    return per_amount, _micro(rate.mass) if by_rate and rate.mass is not None else None
 
+    def label(unit: _Unit) -> float | None:
+        return unit.mass * 1000 if unit.kind == "mass_rate" and unit.mass is not None else None
 
-def _micro(mg: float) -> float:
-    """Return mcg; 0.001 mg is 1 mcg exactly."""
-    return float(repr(mg * 1000)) if mg != 0.001 else 1.0
+    per_amount = product.patch_mcg_per_h if amount.kind == "count" else label(amount)
+    return per_amount, label(rate)
 
 
 def _fault(way: Way, c: Charting, unknown_drug: str, amount: _Unit, rate: _Unit) -> str:
@@ -449,22 +441,3 @@ def _fault(way: Way, c: Charting, unknown_drug: str, amount: _Unit, rate: _Unit)
     if not known:
         return "unknown_unit"
     return "" if c.route or c.ingredient == "morphine_equivalent" else "no_route"
-
-
-@lru_cache(maxsize=1)
-def _limits() -> dict[tuple[str, str], tuple[float, float]]:
-    text = (
-        resources.files("ketamine_outcomes.exposure")
-        .joinpath("reference/limits.csv")
-        .read_text(encoding="utf-8")
-    )
-    return {
-        (row["drug"], row["group"]): (float(row["flag_above"]), float(row["refuse_above"]))
-        for row in csv.DictReader(text.splitlines())
-    }
-
-
-def _limit(ingredient: str | None, group: str) -> tuple[float, float]:
-    table = _limits()
-    keys = [(ingredient or "", group), ("any", group), ("any", "any")]
-    return next(table[key] for key in keys if key in table)
