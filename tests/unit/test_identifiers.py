@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ketamine_outcomes.extract.checks import Fault
+from ketamine_outcomes.extract.faults import Fault
 from ketamine_outcomes.extract.identifiers import check_identifiers, is_denied
 from ketamine_outcomes.extract.readers import tabular
 from ketamine_outcomes.extract.tables import Extract, conform

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from ketamine_outcomes.errors import UserErrors
-from ketamine_outcomes.extract.checks import Fault, clean, raise_errors
+from ketamine_outcomes.extract.checks import clean
+from ketamine_outcomes.extract.faults import Fault, raise_errors
 from ketamine_outcomes.extract.readers import tabular
 from ketamine_outcomes.extract.tables import TABLES, Extract
 from ketamine_outcomes.simulate import simulate

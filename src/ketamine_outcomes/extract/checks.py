@@ -8,21 +8,17 @@ cell of the data: counts, data row numbers (1 = first after the header) and colu
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from ketamine_outcomes.errors import UserError, UserErrors
+from ketamine_outcomes.extract.faults import Fault, Severity, at_rows, counted
 from ketamine_outcomes.extract.tables import DEFAULT_WORDS, TABLES, Column, Extract
 
 if TYPE_CHECKING:
     import pandas as pd
-
-Severity = Literal["error", "warning", "note"]
-SHOWN = 5  # row numbers in a message
 
 #: Tables in which a key stands for one thing that other rows point to: it may not collide.
 KEYED = ("patients", "stays", "doses", "infusion_sites")
@@ -69,74 +65,6 @@ SET_ASIDE = frozenset(
         "future_time",
     }
 )
-
-
-@dataclass(frozen=True)
-class Fault:
-    """One thing found in an extract; the JSON object that `check` prints."""
-
-    severity: Severity
-    rule: str
-    table: str = ""
-    file: str = ""
-    column: str = ""
-    rows: int = 0
-    first_rows: tuple[int, ...] = ()
-    message: str = ""
-    hint: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the fault as a JSON object with its keys in the order of the contract."""
-        return {**vars(self), "first_rows": list(self.first_rows)}
-
-    def to_error(self) -> UserError:
-        """Return the fault as a mistake to show: two lines, what and where, then what to do."""
-        where = self.file or self.table
-        if self.column:
-            where += f", column {self.column}"
-        if self.first_rows:
-            numbers = ", ".join(str(row) for row in self.first_rows)
-            more = self.rows - len(self.first_rows)
-            where += f", data row{'s' * (self.rows > 1)} {numbers}"
-            where += f" and {more} more" if more > 0 else ""
-        return UserError(self.message, where=where, do=self.hint)
-
-
-def raise_errors(faults: Iterable[Fault]) -> None:
-    """Raise all errors among `faults` together.
-
-    Raises
-    ------
-    UserErrors
-        There is at least one error.
-    """
-    errors = [fault.to_error() for fault in faults if fault.severity == "error"]
-    if errors:
-        heading = f"the extract cannot be used as it is ({counted(len(errors), 'error')})"
-        raise UserErrors(errors, heading=heading)
-
-
-def counted(n: int, thing: str) -> str:
-    """Return `1 row`, `2 rows`."""
-    return f"{n} {thing}" if n == 1 else f"{n} {thing}s"
-
-
-def printable(name: str) -> str:
-    """Return a column name that looks like a name, else an empty string.
-
-    The header of a file without a header is its first patient, so long digits are no name.
-
-    >>> printable("site_code"), printable("p10006532"), printable("a@b.org")
-    ('site_code', '', '')
-    """
-    named = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]{0,39}", name) and not re.search(r"\d{4}", name)
-    return name if named else ""
-
-
-def at_rows(mask: pd.Series[bool]) -> dict[str, Any]:
-    """Return `rows` and `first_rows` of a fault; the index of `mask` holds data row numbers."""
-    found = mask.index[mask.to_numpy(dtype=bool)]
-    return {"rows": len(found), "first_rows": tuple(int(row) for row in found[:SHOWN])}
 
 
 def check(extract: Extract, max_bad_rows: float = 0.05, **known: Any) -> list[Fault]:

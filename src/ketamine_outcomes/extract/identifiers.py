@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from ketamine_outcomes.extract.checks import SHOWN, Fault, Severity, counted, printable
+from ketamine_outcomes.extract.faults import SHOWN, Fault, Severity, counted, printable
 from ketamine_outcomes.extract.tables import TABLES, Extract
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ketamine_outcomes.errors import UserError, UserErrors
 from ketamine_outcomes.extract import checks, identifiers
-from ketamine_outcomes.extract.checks import Fault
+from ketamine_outcomes.extract.faults import Fault, counted
 from ketamine_outcomes.extract.tables import TABLES, Extract
 from ketamine_outcomes.study import Covariate, Eligibility, SimulatedCohort, SourceCohort, Study
 
@@ -181,11 +181,11 @@ def in_words(result: dict[str, Any]) -> str:
     """Return a check's result as lines to read."""
     lines = [f"{result['study']}:"]
     for table, counts in result["tables"].items():
-        rows = checks.counted(counts["rows"], "row")
-        lines.append(f"  {table}: {rows}, {checks.counted(counts['patients'], 'patient')}")
+        rows = counted(counts["rows"], "row")
+        lines.append(f"  {table}: {rows}, {counted(counts['patients'], 'patient')}")
     for question in result["questions"]:
         answer = (
-            checks.counted(question["n_patients"], "patient")
+            counted(question["n_patients"], "patient")
             if question["answerable"]
             else f"cannot be answered: {question['why']}"
         )

@@ -20,7 +20,7 @@ from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import classify, engine, masses
 from ketamine_outcomes.exposure.charting import Assumptions
 from ketamine_outcomes.exposure.factors import FactorTable
-from ketamine_outcomes.extract.checks import counted
+from ketamine_outcomes.extract.faults import counted
 from ketamine_outcomes.mme.intake import read
 from ketamine_outcomes.mme.tables import OUTPUTS, TimeAxis
 

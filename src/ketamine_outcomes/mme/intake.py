@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import units
-from ketamine_outcomes.extract import checks
-from ketamine_outcomes.extract.checks import Fault, counted
+from ketamine_outcomes.extract.faults import Fault, counted, raise_errors
 from ketamine_outcomes.extract.identifiers import guard
 from ketamine_outcomes.extract.readers.cells import (
     DATE,
@@ -96,7 +95,7 @@ def read(
     reader = Reader(connection, "shifted", {**TABLES, "index": INDEX})
     words: Counter[tuple[str, str]] = Counter()
     loaded = {name: _load(reader, name, source) for name, source in given.items()}
-    checks.raise_errors(reader.faults)
+    raise_errors(reader.faults)
     tables = {name: table for name, table in loaded.items() if table is not None}
     numbers = connection.execute(
         "SELECT bool_and(regexp_full_match(start, ?)) FROM raw_doses WHERE start IS NOT NULL",
@@ -112,13 +111,13 @@ def read(
     offsets = _written_offsets(reader, tables)
     if reader.times not in HOURS:
         settle_clock(reader, list(tables.values()))
-    checks.raise_errors(reader.faults)
+    raise_errors(reader.faults)
     for name, table in tables.items():
         _make(reader, table, words, clocked=len(offsets) > 1 and name in ("doses", "stays"))
         connection.execute(f"DROP TABLE raw_{name}")
     _check_keys(reader, tables)
     _check_origin(reader, tables)
-    checks.raise_errors(reader.faults)
+    raise_errors(reader.faults)
     notes = [
         "; ".join(filter(None, (": ".join(filter(None, (f.file or f.table, f.message))), f.hint)))
         for f in reader.faults

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ketamine_outcomes import files
-from ketamine_outcomes.extract import checks
+from ketamine_outcomes.extract.faults import raise_errors
 from ketamine_outcomes.extract.intake import read_cohort
 from ketamine_outcomes.steps import Job
 
@@ -21,7 +21,7 @@ def run(job: Job) -> None:
     assert job.cohort is not None
     source = job.private / "source" if job.cohort.source == "simulated" else Path(job.cohort.path)
     intake = read_cohort(job.cohort, source, job.extra_columns)
-    checks.raise_errors(intake.faults)
+    raise_errors(intake.faults)
     with files.atomic_folder(job.private / "extract") as folder:
         intake.extract.save(folder)
     report = intake.report(job.cohort_name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from ketamine_outcomes.extract.checks import Fault, counted
+from ketamine_outcomes.extract.faults import Fault, counted
 from ketamine_outcomes.extract.readers.text import Loaded, Reader, quoted
 from ketamine_outcomes.extract.tables import ROUTE_SPELLINGS, TABLES
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ketamine_outcomes.errors import did_you_mean
-from ketamine_outcomes.extract.checks import Fault, at_rows, counted, printable
+from ketamine_outcomes.extract.faults import Fault, at_rows, counted, printable
 from ketamine_outcomes.extract.identifiers import guard
 from ketamine_outcomes.extract.readers.cells import (
     DATE,

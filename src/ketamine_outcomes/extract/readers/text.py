@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, TextIO, cast
 
-from ketamine_outcomes.extract.checks import Fault, counted, printable
+from ketamine_outcomes.extract.faults import Fault, counted, printable
 from ketamine_outcomes.extract.identifiers import is_denied
 from ketamine_outcomes.extract.tables import TABLES, Table
 
