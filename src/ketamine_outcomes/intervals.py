@@ -57,37 +57,3 @@ def share(
     inside = overlap(start, end, window_start, window_end)
     point = (start >= window_start) & (start < window_end)
     return np.where(length > 0, inside / np.maximum(length, 1), point.astype(np.float64))
-
-
-def union(intervals: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return the union of [start, end) intervals as disjoint intervals in order.
-
-    >>> union([(5, 9), (0, 3), (2, 4)])
-    [(0, 4), (5, 9)]
-    """
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(intervals):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], end))
-        elif end > start:
-            merged.append((start, end))
-    return merged
-
-
-def subtract(interval: tuple[int, int], cover: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Return what of an interval is left outside a union of intervals.
-
-    >>> subtract((0, 10), [(2, 4), (8, 12)])
-    [(0, 2), (4, 8)]
-    """
-    start, end = interval
-    left = []
-    for low, high in cover:
-        if high <= start or low >= end:
-            continue
-        if low > start:
-            left.append((start, low))
-        start = max(start, high)
-    if start < end:
-        left.append((start, end))
-    return left

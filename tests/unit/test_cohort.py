@@ -287,13 +287,3 @@ def test_shares_over_any_tiling_add_up(start, length, cuts):
     n = len(low)
     parts = intervals.share(np.full(n, start), np.full(n, start + length), low, high)
     assert parts.sum() == pytest.approx(1, abs=1e-9)
-
-
-@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 50)), max_size=8),
-       st.tuples(st.integers(0, 50), st.integers(0, 50)))  # fmt: skip
-def test_subtraction_leaves_what_no_cover_holds(spans, interval):
-    cover = intervals.union([(min(s), max(s)) for s in spans])
-    whole = (min(interval), max(interval))
-    left = {x for a, b in intervals.subtract(whole, cover) for x in range(a, b)}
-    covered = {x for a, b in cover for x in range(a, b)}
-    assert left == set(range(*whole)) - covered

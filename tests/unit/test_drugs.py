@@ -108,7 +108,7 @@ def test_the_mapping_is_one_of_ingredients() -> None:
     assert drugs.INGREDIENTS["morphine"] == drugs.Drug("morphine", "opioid", "agonist")
     with pytest.raises(TypeError):
         drugs.INGREDIENTS["x"] = drugs.INGREDIENTS["morphine"]  # type: ignore[index]
-    assert {drug.ingredient for drug in drugs._dictionary().values()} == set(drugs.INGREDIENTS)
+    assert {drugs.resolve(name) for name in drugs.INGREDIENTS} == set(drugs.INGREDIENTS.values())
 
 
 def test_the_page_shows_the_classes_as_they_are() -> None:

@@ -125,13 +125,6 @@ def _names() -> dict[tuple[str, ...], tuple[str, ...]]:
     }
 
 
-@lru_cache(maxsize=1)
-def _dictionary() -> dict[tuple[str, ...], Drug]:
-    """Return the deciding ingredient of every name of the dictionary, by its words."""
-    decided = {words: _decide(ingredients) for words, ingredients in _names().items()}
-    return {words: drug for words, drug in decided.items() if drug is not None}
-
-
 def mentions(text: str) -> Iterator[Mention]:
     """Yield the dictionary names in a plain text from left to right, the longest first.
 
