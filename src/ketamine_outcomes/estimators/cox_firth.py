@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from .cox_likelihood import Moments, RiskSets, firth_score, moments
+from .cox_likelihood import Moments, RiskSets, at_risk_sums, moments
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 400
@@ -25,6 +25,7 @@ class FirthFit:
     high: Floats
     likelihood_ratio: Floats
     max_gradient: float
+    steps: int
 
 
 def penalised(at: Moments) -> float:
@@ -33,18 +34,49 @@ def penalised(at: Moments) -> float:
     return at.log_likelihood + 0.5 * float(log_determinant) if sign > 0 else -np.inf
 
 
-def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Moments, float]:
+def firth_score(sets: RiskSets, at: Moments) -> Floats:
+    """Gradient of half the log determinant of the information (Firth 1993).
+
+    With L L' the inverse information and z = x L, each event adds the weighted third central
+    moment sum_a kappa3(z_a, z_a, x) of those at risk to the trace of I^-1 dI/dbeta.
+    """
+    inverse = np.linalg.inv(at.information)
+    z = sets.x @ np.linalg.cholesky((inverse + inverse.T) / 2)
+    weighted = sets.weight * at.risk
+    share = np.zeros(sets.died.size)
+    share[np.isin(sets.died, sets.tied_rows)] = sets.share
+    begin = np.cumsum(sets.n_died) - sets.n_died
+
+    def at_each_event(values: Floats) -> Floats:
+        """Sum over those at risk, less Efron's share of the tied events; one row per event."""
+        everybody = at_risk_sums(sets, weighted, values)[sets.at]
+        tied = (weighted[:, None] * values)[sets.died]
+        return everybody - share[:, None] * np.add.reduceat(tied, begin, axis=0)[sets.at]
+
+    total = at_each_event(np.ones((weighted.size, 1)))
+    mean_x = at_each_event(sets.x) / total
+    mean_z = at_each_event(z) / total
+    size = np.einsum("ij,ij->i", z, z)[:, None]
+    mean_size = at_each_event(size) / total
+    third = at_each_event(size * sets.x) / total - mean_size * mean_x
+    for b in range(third.shape[1]):
+        zx = at_each_event(sets.x[:, [b]] * z) / total
+        third[:, b] -= 2 * np.einsum("ij,ij->i", mean_z, zx - mean_z * mean_x[:, [b]])
+    return np.asarray(0.5 * sets.mean_weight[sets.at] @ third, float)
+
+
+def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Moments, float, int]:
     """Maximise over the coefficients `free`, the others held.
 
-    Returns the coefficients, the moments there and the largest gradient left.
+    Returns the coefficients, the moments there, the largest gradient left and the steps taken.
     """
     beta = start.copy()
     at = moments(sets, beta)
     value = penalised(at)
     if not free:
-        return beta, at, 0.0
-    worst = np.inf
-    for _ in range(MAX_STEPS):
+        return beta, at, 0.0, 0
+    worst, steps = np.inf, 0
+    while steps < MAX_STEPS:
         gradient = (at.score + firth_score(sets, at))[free]
         worst = float(np.abs(gradient).max())
         if worst < 1e-10:
@@ -62,15 +94,16 @@ def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Mo
         else:
             break  # no climb is left within rounding; the gradient tells how good it is
         beta, at, value = proposal, reached, new_value
+        steps += 1
     if worst > 1e-6:
         raise NotEstimable("the penalised likelihood did not converge: use fewer terms")
-    return beta, at, worst
+    return beta, at, worst, steps
 
 
 def fit(sets: RiskSets, level: float) -> FirthFit:
     """Estimate with profile intervals and a penalised likelihood-ratio test per term."""
     p = sets.x.shape[1]
-    beta, at, worst = maximise(sets, np.zeros(p), list(range(p)))
+    beta, at, worst, steps = maximise(sets, np.zeros(p), list(range(p)))
     top = penalised(at)
     drop = float(special.chdtri(1, 1 - level)) / 2
     wald = np.sqrt(np.diag(np.linalg.inv(at.information)))
@@ -80,7 +113,7 @@ def fit(sets: RiskSets, level: float) -> FirthFit:
         ratio[j] = max(0.0, 2 * (top - profile(0.0)))
         low[j] = _cross(profile, float(beta[j]), -float(wald[j]), top - drop)
         high[j] = _cross(profile, float(beta[j]), float(wald[j]), top - drop)
-    return FirthFit(beta, at, top, low, high, ratio, worst)
+    return FirthFit(beta, at, top, low, high, ratio, worst, steps)
 
 
 def _profile(sets: RiskSets, beta: Floats, j: int) -> Callable[[float], float]:
