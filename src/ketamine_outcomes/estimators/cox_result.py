@@ -407,14 +407,14 @@ class CoxResult(Result):
             if (time <= 0).any():
                 raise InvalidInput("an event at time 0 or before has no logarithm")
             return np.asarray(np.log(time), float)
-        start, stop, died, weight = fitted.follow_up()
+        start, stop, died, _ = fitted.follow_up()
         if transform == "rank":
             below = np.searchsorted(np.sort(stop), time, side="left")
             upto = np.searchsorted(np.sort(stop), time, side="right")
-            return (below + upto + 1) / 2
-        times = np.unique(stop[died])
-        events = np.diff(np.r_[0.0, _weight_above(-stop[died], weight[died], -times)])
-        at_risk = _weight_above(stop, weight, times) - _weight_above(start, weight, times)
+            return np.asarray((below + upto + 1) / 2, float)
+        times, events = np.unique(stop[died], return_counts=True)
+        one = np.ones(stop.size)  # the curve only orders the times: weights have no part in it
+        at_risk = _weight_above(stop, one, times) - _weight_above(start, one, times)
         before = np.r_[1.0, np.cumprod(1 - events / at_risk)[:-1]]
         return 1 - before[np.searchsorted(times, time)]
 
