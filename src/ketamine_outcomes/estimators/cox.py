@@ -251,9 +251,9 @@ def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
     """Covariates less their mean, in standard deviations; the mean; the standard deviation."""
     if not terms:
         raise InvalidInput("the formula has no term to estimate")
-    x = np.array(x, order="C")
+    size = np.maximum(x.max(axis=0), -x.min(axis=0))
     centre = x.mean(axis=0)
-    size = np.abs(x).max(axis=0)
+    x = np.array(x, order="C")
     x -= centre
     scale = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
     flat = [t for t, s, top in zip(terms, scale, size, strict=True) if s <= 1e-12 * max(1.0, top)]

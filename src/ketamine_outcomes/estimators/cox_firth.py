@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import optimize, special
 
-from .cox_likelihood import Moments, RiskSets, at_risk_sums, moments
+from .cox_likelihood import Moments, RiskSets, at_risk_products, moments
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 400
@@ -49,7 +49,7 @@ def firth_score(sets: RiskSets, at: Moments) -> Floats:
 
     def at_each_event(values: Floats) -> Floats:
         """Sum over those at risk, less Efron's share of the tied events; one row per event."""
-        everybody = at_risk_sums(sets, weighted, values)[sets.at]
+        everybody = at_risk_products(sets, weighted, values)[sets.at]
         tied = (weighted[:, None] * values)[sets.died]
         return everybody - share[:, None] * np.add.reduceat(tied, begin, axis=0)[sets.at]
 

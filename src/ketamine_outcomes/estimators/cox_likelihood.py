@@ -14,7 +14,9 @@ over l hold all that the ties change. Breslow has u = 0.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
@@ -22,7 +24,7 @@ from scipy import sparse
 from . import cox_exact
 from .results import Floats, Ints, NotEstimable
 
-ROWS_AT_ONCE = 16384  # block of rows that stays in the processor's cache
+BLOCK = 8192  # rows or cells at once: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
@@ -77,8 +79,8 @@ class Moments:
     risk: Floats  # (n,) exp(linear predictor - shift), unweighted
     shift: Floats  # (strata,)
     total: Floats  # (m,) weighted risk at the cell (A)
-    mean: Floats  # (m, p) mean covariates at the cell
-    gap: Floats  # (tied, p)
+    tied_mean: Floats  # (tied, p) mean covariates at the tied cells
+    gap: Floats  # (tied, p) that less the mean of the events
     tied_total: Floats  # (tied,) weighted risk of the events (B)
     u1: Floats  # (tied,) sum of u
     u2: Floats  # (tied,) sum of u^2
@@ -114,36 +116,32 @@ def risk_sets(
     events = event == 1
     if not events.any():
         raise NotEstimable("no event was observed: a hazard ratio cannot be estimated")
-    order = np.argsort(stop, kind="stable")
+    order = np.argsort(stop)
     if stratum.any():
         order = order[np.argsort(stratum[order], kind="stable")]
-    times = np.unique(stop[events])
-    # (stratum, number of event times so far) as one integer key
-    base = stratum[order] * (times.size + 1)
-    stop_key = base + np.searchsorted(times, stop[order], side="right")
-    died_key = stop_key[events[order]]
-    is_new = np.r_[True, died_key[1:] != died_key[:-1]]
-    keys = died_key[is_new]
-    leave = np.searchsorted(keys, stop_key, side="right")
-    opening = np.searchsorted(keys, base, side="right")  # first cell of the row's stratum
+    stop, layer, hit = stop[order], stratum[order], events[order]
+    is_new = np.r_[True, (stop[1:] != stop[:-1]) | (layer[1:] != layer[:-1])]
+    groups = np.flatnonzero(is_new)  # rows of one stratum that end together
+    with_event = np.logical_or.reduceat(hit, groups)
+    cell_row = groups[with_event]
+    leave = np.repeat(np.cumsum(with_event), np.diff(np.r_[groups, stop.size]))
+    cell_time, cell_layer = stop[cell_row], layer[cell_row]
+    # first cell of the stratum of each row
+    opening = np.searchsorted(cell_layer, np.arange(layer[-1] + 1))[layer]
+    enter = opening
     if np.isfinite(start).any():
-        start_key = base + np.searchsorted(times, start[order], side="right")
-        enter = np.searchsorted(keys, start_key, side="right")
-    else:
-        enter = opening
+        times, rank = np.unique(cell_time, return_inverse=True)
+        keys = cell_layer * (times.size + 1) + rank + 1
+        passed = np.searchsorted(times, start[order], side="right")
+        enter = np.searchsorted(keys, layer * (times.size + 1) + passed, side="right")
     at_risk = enter < leave
     if not at_risk.all():
-        order, leave, enter, opening = (
-            order[at_risk],
-            leave[at_risk],
-            enter[at_risk],
-            opening[at_risk],
-        )
+        order, leave, enter, opening = (a[at_risk] for a in (order, leave, enter, opening))
     own = leave - 1
-    m = keys.size
+    m = cell_time.size
     late = np.flatnonzero(enter > opening)
     late = late[np.argsort(enter[late], kind="stable")]
-    died = np.flatnonzero(events[order])
+    died = np.flatnonzero(hit[at_risk])
     at = own[died]
     n_died = np.bincount(at, minlength=m)
     weight, offset, x = weight[order], offset[order], np.take(x, order, axis=0)
@@ -155,25 +153,25 @@ def risk_sets(
     counts = n_died[tied]
     tied_first = np.cumsum(counts) - counts
     tied_at = np.repeat(np.arange(tied.size), counts)
-    stratum_of, stratum_first = np.unique(keys // (times.size + 1), return_index=True)
+    stratum_of, stratum_first = np.unique(cell_layer, return_index=True)
     return RiskSets(
         x=x,
         weight=weight,
         offset=offset,
         order=order,
         n_rows=stop.size,
-        first=np.searchsorted(own, np.arange(m)),
+        first=np.flatnonzero(np.r_[True, own[1:] != own[:-1]]),
         enter=enter,
         late=late,
         before=enter[late] - 1,
         died=died,
         at=at,
-        died_x=weight[died] @ np.take(x, died, axis=0),
+        died_x=np.bincount(died, weights=weight[died], minlength=order.size) @ x,
         n_died=n_died,
         event_weight=np.asarray(np.bincount(at, weights=weight[died], minlength=m), float),
         stratum_first=np.r_[stratum_first, m],
         stratum=stratum_of,
-        time=times[keys % (times.size + 1) - 1],
+        time=cell_time,
         ties=ties,
         tied=tied,
         tied_rows=tied_rows,
@@ -183,24 +181,51 @@ def risk_sets(
     )
 
 
-def at_risk_sums(sets: RiskSets, values: Floats, of: Floats | None = None) -> Floats:
-    """Sum over the rows at risk at each cell of `values` (n,), or of `values` times rows of `of`.
-
-    Returns (m,) or (m, k).
-    """
-    if of is None:
-        cells = np.add.reduceat(values, sets.first)
-        if sets.late.size:
-            cells -= np.bincount(sets.before, weights=values[sets.late], minlength=cells.size)
-    else:
-        cells = _grouped(values, np.arange(values.size), sets.first, of)
-        if sets.late.size:
-            edges = np.searchsorted(sets.before, np.arange(cells.shape[0]))
-            cells -= _grouped(values[sets.late], sets.late, edges, of)
+def at_risk(sets: RiskSets, values: Floats) -> Floats:
+    """Sum of `values` (n,) over the rows at risk at each cell (m,)."""
+    cells = np.add.reduceat(values, sets.first)
+    if sets.late.size:
+        cells -= np.bincount(sets.before, weights=values[sets.late], minlength=cells.size)
     for a, b in _spans(sets):
         backwards = cells[a:b][::-1]
-        np.cumsum(backwards, axis=0, out=backwards)
+        np.cumsum(backwards, out=backwards)
     return cells
+
+
+def at_risk_products(sets: RiskSets, values: Floats, x: Floats) -> Floats:
+    """Sum of `values` (n,) times rows of `x` (n, k) over the rows at risk at each cell (m, k)."""
+    out = np.empty((sets.time.size, x.shape[1]))
+    for cells, sums in _blocks(sets, values, x):
+        out[cells] = sums
+    return out
+
+
+def _blocks(sets: RiskSets, values: Floats, x: Floats) -> Iterator[tuple[slice, Floats]]:
+    """`at_risk_products` by blocks of cells, from the last to the first."""
+    m = sets.time.size
+    row = np.r_[sets.first, values.size]
+    late = np.searchsorted(sets.before, np.arange(m + 1)) if sets.late.size else None
+    starts = sets.stratum_first
+    carry = np.zeros(x.shape[1])
+    for begin in range((m - 1) // BLOCK * BLOCK, -1, -BLOCK):
+        end = min(begin + BLOCK, m)
+        a, b = row[begin], row[end]
+        sums = _grouped(values[a:b], np.arange(b - a), row[begin:end] - a, x[a:b])
+        if late is not None:
+            a, b = late[begin], late[end]
+            rows = sets.late[a:b]
+            sums -= _grouped(values[rows], rows, late[begin:end] - a, x)
+        # cumulative from the end of each stratum; the last one may go on in the block before
+        cut = starts[np.searchsorted(starts, begin, side="right") : np.searchsorted(starts, end)]
+        edges = [begin, *cut.tolist(), end]
+        if end not in starts:
+            sums[-1] += carry
+        for a, b in pairwise(edges):
+            if b - a > 1:
+                backwards = sums[a - begin : b - begin][::-1]
+                np.cumsum(backwards, axis=0, out=backwards)
+        carry = sums[0].copy()
+        yield slice(begin, end), sums
 
 
 def until(sets: RiskSets, per_cell: Floats) -> Floats:
@@ -232,9 +257,9 @@ def gram(x: Floats, load: Floats) -> Floats:
     """x' diag(load) x, by blocks of rows."""
     p = x.shape[1]
     out = np.zeros((p, p))
-    for a in range(0, x.shape[0], ROWS_AT_ONCE):
-        block = x[a : a + ROWS_AT_ONCE]
-        out += block.T @ (block * load[a : a + ROWS_AT_ONCE, None])
+    for a in range(0, x.shape[0], BLOCK):
+        block = x[a : a + BLOCK]
+        out += block.T @ (block * load[a : a + BLOCK, None])
     return out
 
 
@@ -249,22 +274,20 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
         linear -= np.repeat(shift, np.diff(np.r_[opening, linear.size]))
     risk = np.exp(linear)
     weighted = sets.weight * risk
-    total = at_risk_sums(sets, weighted)
-    mean = at_risk_sums(sets, weighted, sets.x)
-    mean /= total[:, None]
+    total = at_risk(sets, weighted)
     exact = sets.ties == "exact"
     whole = sets.event_weight.copy()
     if exact:
         whole[sets.tied] = 0.0
+    mean_sum, mean_gram, tied_mean = _mean_moments(sets, weighted, total, whole)
     log_likelihood = float(sets.weight[sets.died] @ linear[sets.died] - whole @ np.log(total))
-    score = sets.died_x - whole @ mean
+    score = sets.died_x - mean_sum
     k, p = sets.tied.size, beta.size
     gap, tied_total, u1, u2 = np.zeros((k, p)), np.zeros(k), np.zeros(k), np.zeros(k)
     if k and not exact:
         w = weighted[sets.tied_rows]
         tied_total = np.add.reduceat(w, sets.tied_first)
-        gap = _grouped(w, sets.tied_rows, sets.tied_first, sets.x)
-        gap = mean[sets.tied] - gap / tied_total[:, None]
+        gap = tied_mean - _grouped(w, sets.tied_rows, sets.tied_first, sets.x) / tied_total[:, None]
         part = sets.share * (tied_total / total[sets.tied])[sets.tied_at]
         mean_weight = sets.mean_weight[sets.tied]
         log_likelihood -= float(mean_weight[sets.tied_at] @ np.log1p(-part))
@@ -272,18 +295,40 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
         u1, u2 = np.add.reduceat(u, sets.tied_first), np.add.reduceat(u * u, sets.tied_first)
         score -= (mean_weight * u1) @ gap
     at = Moments(
-        log_likelihood, score, np.empty(0), risk, shift, total, mean, gap, tied_total, u1, u2
+        log_likelihood, score, np.empty(0), risk, shift, total, tied_mean, gap, tied_total, u1, u2
     )
     if not exact:
-        return replace(at, information=information(sets, at))
+        return replace(at, information=_information(sets, at, np.ones(total.size), mean_gram))
     tied_value, tied_score, tied_information = cox_exact.tied_moments(sets, risk)
     untied = (sets.n_died == 1).astype(float)
     return replace(
         at,
         log_likelihood=log_likelihood + tied_value,
         score=score + tied_score,
-        information=information(sets, at, untied) + tied_information,
+        information=_information(sets, at, untied, mean_gram) + tied_information,
     )
+
+
+def _mean_moments(
+    sets: RiskSets, weighted: Floats, total: Floats, load: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Over the mean covariates at the cells: their sum and Gram matrix, loaded; the tied cells'."""
+    p = sets.x.shape[1]
+    summed, squared, tied = np.zeros(p), np.zeros((p, p)), np.empty((sets.tied.size, p))
+    for cells, mean in _blocks(sets, weighted, sets.x):
+        mean /= total[cells, None]
+        summed += load[cells] @ mean
+        squared += mean.T @ (mean * load[cells, None])
+        a, b = np.searchsorted(sets.tied, [cells.start, cells.stop])
+        tied[a:b] = mean[sets.tied[a:b] - cells.start]
+    return summed, squared, tied
+
+
+def means(sets: RiskSets, at: Moments) -> Floats:
+    """Mean covariates at risk at each cell (m, p)."""
+    out = at_risk_products(sets, sets.weight * at.risk, sets.x)
+    out /= at.total[:, None]
+    return out
 
 
 def hazard(sets: RiskSets, at: Moments) -> Floats:
@@ -295,7 +340,8 @@ def hazard(sets: RiskSets, at: Moments) -> Floats:
 
 def hazard_mean(sets: RiskSets, at: Moments) -> Floats:
     """Sum over the tied events of hazard increment times mean covariates (m, p)."""
-    out = hazard(sets, at)[:, None] * at.mean
+    out = means(sets, at)
+    out *= hazard(sets, at)[:, None]
     scale = (sets.mean_weight / at.total)[sets.tied]
     out[sets.tied] += (scale * (at.u1 + at.u2))[:, None] * at.gap
     return out
@@ -309,21 +355,25 @@ def hazard_variance(sets: RiskSets, at: Moments) -> Floats:
     return out
 
 
-def information(sets: RiskSets, at: Moments, multiplier: Floats | None = None) -> Floats:
+def information(sets: RiskSets, at: Moments, multiplier: Floats) -> Floats:
     """Sum over the event times of the variance of the covariates at risk, times `multiplier`."""
-    each = np.ones(sets.time.size) if multiplier is None else multiplier
     weighted = sets.weight * at.risk
-    load = weighted * until(sets, hazard(sets, at) * each)
-    per_event = sets.event_weight * each
-    if not sets.tied.size:
-        result = gram(sets.x, load) - gram(at.mean, per_event)
+    gram_of_means = _mean_moments(sets, weighted, at.total, sets.event_weight * multiplier)[1]
+    return _information(sets, at, multiplier, gram_of_means)
+
+
+def _information(sets: RiskSets, at: Moments, multiplier: Floats, mean_gram: Floats) -> Floats:
+    weighted = sets.weight * at.risk
+    load = until(sets, hazard(sets, at) * multiplier)
+    load *= weighted
+    if not sets.tied.size or sets.ties == "exact":
+        result = gram(sets.x, load) - mean_gram
         return (result + result.T) / 2
-    scale = (sets.mean_weight * each)[sets.tied]
-    with np.errstate(invalid="ignore"):
-        back = np.where(at.tied_total > 0, scale * at.u1 / at.tied_total, 0.0)
+    scale = (sets.mean_weight * multiplier)[sets.tied]
+    back = scale * at.u1 / at.tied_total
     load[sets.tied_rows] -= weighted[sets.tied_rows] * back[sets.tied_at]
-    cross = (at.mean[sets.tied] * (scale * at.u1)[:, None]).T @ at.gap
-    result = gram(sets.x, load) - gram(at.mean, per_event) - gram(at.gap, scale * at.u2)
+    cross = (at.tied_mean * (scale * at.u1)[:, None]).T @ at.gap
+    result = gram(sets.x, load) - mean_gram - gram(at.gap, scale * at.u2)
     result -= cross + cross.T
     return (result + result.T) / 2
 
@@ -340,7 +390,7 @@ def martingale_residuals(sets: RiskSets, at: Moments) -> Floats:
 
 def event_mean(sets: RiskSets, at: Moments) -> Floats:
     """Mean covariates at risk at each cell, averaged over its tied events (m, p)."""
-    mean = at.mean.copy()
+    mean = means(sets, at)
     mean[sets.tied] += (at.u1 / sets.n_died[sets.tied])[:, None] * at.gap
     return mean
 
@@ -364,7 +414,7 @@ def score_residuals(sets: RiskSets, at: Moments) -> Floats:
         rows, cell = sets.tied_rows, sets.tied_at
         scale = sets.mean_weight[sets.tied] / at.tied_total
         h = scale * at.u1
-        hx = h[:, None] * at.mean[sets.tied] + (scale * at.u2)[:, None] * at.gap
+        hx = h[:, None] * at.tied_mean + (scale * at.u2)[:, None] * at.gap
         out[rows] += at.risk[rows, None] * (sets.x[rows] * h[cell, None] - hx[cell])
     out[sets.died] += sets.x[sets.died] - event_mean(sets, at)[sets.at]
     return out

@@ -276,7 +276,7 @@ class CoxResult(Result):
             likelihood.event_mean(sets, at)
         )
         score = g @ per_cell
-        plain = likelihood.information(sets, at)
+        plain = at.information
         mixed = likelihood.information(sets, at, g)
         full = likelihood.information(sets, at, g * g)
         variance = full - mixed @ np.linalg.solve(plain, mixed)
@@ -329,12 +329,14 @@ class CoxResult(Result):
             return pd.DataFrame({kind: value}, index=fitted.built.index)
         self._refuse_exact(f"{kind} residuals")
         if "schoenfeld" in kind:
-            value = sets.x[sets.died] - likelihood.event_mean(sets, at)[sets.at]
+            by_row = np.lexsort((sets.order[sets.died], sets.at))
+            rows, cell = sets.died[by_row], sets.at[by_row]
+            value = sets.x[rows] - likelihood.event_mean(sets, at)[cell]
             if kind == "scaled_schoenfeld":
                 value = (fitted.beta + sets.died.size * value @ fitted.naive) / fitted.scale
             else:
                 value = value * fitted.scale
-            index = pd.Index(sets.time[sets.at], name="time")
+            index = pd.Index(sets.time[cell], name="time")
             return pd.DataFrame(value, index=index, columns=terms)
         value = likelihood.in_data_order(sets, likelihood.score_residuals(sets, at))
         if kind == "score":
@@ -416,7 +418,7 @@ class CoxResult(Result):
         one = np.ones(stop.size)  # the curve only orders the times: weights have no part in it
         at_risk = _weight_above(stop, one, times) - _weight_above(start, one, times)
         before = np.r_[1.0, np.cumprod(1 - events / at_risk)[:-1]]
-        return 1 - before[np.searchsorted(times, time)]
+        return np.asarray(1 - before[np.searchsorted(times, time)], float)
 
     def _columns_of_terms(self) -> dict[str, list[int]]:
         """Coefficients that belong to each term of the formula."""
