@@ -14,7 +14,15 @@ import pandas as pd
 from scipy import linalg, special
 
 from . import cox_firth
-from .cox_likelihood import Moments, RiskSets, in_data_order, moments, risk_sets, score_residuals
+from .cox_likelihood import (
+    Moments,
+    RiskSets,
+    in_data_order,
+    lost_digits,
+    moments,
+    risk_sets,
+    score_residuals,
+)
 from .cox_result import CoxResult, Fitted
 from .inputs import (
     codes,
@@ -37,6 +45,7 @@ TIES = ("efron", "breslow", "exact")
 MAX_STEPS = 60
 FLAT = 1e-11  # relative gain below which the likelihood is flat
 STILL_MOVING = 1e-4  # step, in standard deviations of a covariate, that a flat likelihood allows
+LOST = 1e-8  # relative rounding error of a risk set that is still accepted
 MONOTONE = (
     "the likelihood is monotone: {terms} separates the events from the others, so its estimate "
     "is infinite; use firth=True"
@@ -144,6 +153,11 @@ def cox(
         beta, at, steps = _newton(sets, null, terms)
     else:
         beta, at, steps = fit.beta, fit.moments, fit.steps
+    if lost_digits(sets, at) > LOST:
+        raise NotEstimable(
+            "the hazards of some rows are so large that other risk sets lose their digits: check "
+            "the covariates and the offset for outliers"
+        )
     naive = linalg.inv(at.information)
     naive = (naive + naive.T) / 2
     covariance = naive
@@ -298,7 +312,10 @@ def _quadratic(vector: Floats, covariance: Floats, rank: int) -> float:
 def _refuse_no_information(null: Moments, terms: list[str]) -> None:
     diagonal = np.diag(null.information)
     if not np.isfinite(null.log_likelihood) or not np.isfinite(diagonal).all():
-        raise NotEstimable("the offset is too extreme for the likelihood: check its scale")
+        raise NotEstimable(
+            "the likelihood cannot be computed in double precision: check the scale of the offset, "
+            "or use ties='efron' for so many exact ties"
+        )
     silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
     if silent:
         raise NotEstimable(

@@ -12,18 +12,19 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .results import Floats, Ints, NotEstimable
+from .results import Floats, Ints
 
 if TYPE_CHECKING:
     from .cox_likelihood import RiskSets
 
-SMALLEST, LARGEST = 1e-280, 1e280
+SMALLEST, START, LARGEST = 1e-290, 1e-200, 1e300  # range of the recursion; e_0 is START
 
 
 def tied_moments(sets: RiskSets, risk: Floats) -> tuple[float, Floats, Floats]:
     """Minus log e_d of the tied cells, and what it adds to the score and the information.
 
-    `risk` is relative to the largest of the stratum.
+    `risk` is relative to the largest of the stratum. NaN where double precision does not hold e_d
+    (about 1000 tied events, fewer when the risks are very unequal).
     """
     p = sets.x.shape[1]
     value, score, information = 0.0, np.zeros(p), np.zeros((p, p))
@@ -50,9 +51,7 @@ def _symmetric(risk: Floats, x: Floats, sizes: Ints, degree: Ints) -> tuple[Floa
     largest = int(np.argmax(degree))
     scale = risk[: sizes[largest]].sum() / degree[largest]
     e, mean, second = _recursion(risk / scale, x, sizes, degree)
-    if not ((e > SMALLEST) & (e < LARGEST)).all():
-        if sizes.size == 1:
-            raise NotEstimable("too many events at one time for exact ties: use ties='efron'")
+    if sizes.size > 1 and not ((e > SMALLEST) & (e < LARGEST)).all():
         parts = [_symmetric(risk, x, sizes[[i]], degree[[i]]) for i in range(sizes.size)]
         return (
             np.concatenate([a for a, _, _ in parts]),
@@ -64,7 +63,8 @@ def _symmetric(risk: Floats, x: Floats, sizes: Ints, degree: Ints) -> tuple[Floa
     variance = np.zeros((x.shape[1], x.shape[1]))
     variance[upper] = half
     variance.T[upper] = half
-    return np.log(e) + degree * np.log(scale), mean, variance
+    e = np.where((e > SMALLEST) & (e < LARGEST), e, np.nan)
+    return np.log(e / START) + degree * np.log(scale), mean, variance
 
 
 def _recursion(risk: Floats, x: Floats, sizes: Ints, degree: Ints) -> tuple[Floats, Floats, Floats]:
@@ -73,7 +73,7 @@ def _recursion(risk: Floats, x: Floats, sizes: Ints, degree: Ints) -> tuple[Floa
     e_d = np.empty(sizes.size)
     m_d, q_d = np.empty((sizes.size, x.shape[1])), np.empty((sizes.size, a.size))
     n = int(sizes.max())
-    e = np.ones(n + 1)
+    e = np.full(n + 1, START)
     m = np.zeros((n + 1, x.shape[1]))
     q = np.zeros((n + 1, a.size))
     for k in range(1, int(degree.max()) + 1):

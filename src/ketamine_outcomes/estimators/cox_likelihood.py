@@ -192,6 +192,16 @@ def at_risk(sets: RiskSets, values: Floats) -> Floats:
     return cells
 
 
+def lost_digits(sets: RiskSets, at: Moments) -> float:
+    """Largest relative rounding error of a risk set: rows that enter late are subtracted again."""
+    if not sets.late.size:
+        return 0.0
+    gross = np.add.reduceat(sets.weight * at.risk, sets.first)
+    for a, b in _spans(sets):
+        gross[a:b] = np.cumsum(gross[a:b][::-1])[::-1]
+    return float(np.finfo(float).eps * (gross / at.total).max())
+
+
 def at_risk_products(sets: RiskSets, values: Floats, x: Floats) -> Floats:
     """Sum of `values` (n,) times rows of `x` (n, k) over the rows at risk at each cell (m, k)."""
     out = np.empty((sets.time.size, x.shape[1]))
@@ -263,8 +273,12 @@ def gram(x: Floats, load: Floats) -> Floats:
     return out
 
 
+@np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
 def moments(sets: RiskSets, beta: Floats) -> Moments:
-    """Log partial likelihood, score and information at `beta`."""
+    """Log partial likelihood, score and information at `beta`.
+
+    The log likelihood is NaN where double precision does not hold the risks.
+    """
     linear = sets.x @ beta + sets.offset
     opening = sets.first[sets.stratum_first[:-1]]
     shift = np.maximum.reduceat(linear, opening)
@@ -297,16 +311,16 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
     at = Moments(
         log_likelihood, score, np.empty(0), risk, shift, total, tied_mean, gap, tied_total, u1, u2
     )
-    if not exact:
-        return replace(at, information=_information(sets, at, np.ones(total.size), mean_gram))
-    tied_value, tied_score, tied_information = cox_exact.tied_moments(sets, risk)
-    untied = (sets.n_died == 1).astype(float)
-    return replace(
-        at,
-        log_likelihood=log_likelihood + tied_value,
-        score=score + tied_score,
-        information=_information(sets, at, untied, mean_gram) + tied_information,
-    )
+    if exact:
+        tied_value, tied_score, tied_information = cox_exact.tied_moments(sets, risk)
+        log_likelihood, score = log_likelihood + tied_value, score + tied_score
+        untied = (sets.n_died == 1).astype(float)
+        information = _information(sets, at, untied, mean_gram) + tied_information
+    else:
+        information = _information(sets, at, np.ones(total.size), mean_gram)
+    if not np.isfinite(information).all():
+        log_likelihood = float("nan")
+    return replace(at, log_likelihood=log_likelihood, score=score, information=information)
 
 
 def _mean_moments(

@@ -20,6 +20,7 @@ from .results import (
     Floats,
     Ints,
     InvalidInput,
+    NotEstimable,
     Result,
     check_level,
     t_quantile,
@@ -120,12 +121,14 @@ class CoxResult(Result):
         for code, name in enumerate(fitted.strata_levels):
             curve = self._cumulative(code, x, np.array([-fitted.offset_centre]), None)
             estimate, std_error = curve.pop("hazard")[0], curve.pop("std_error")[0]
+            with np.errstate(invalid="ignore"):
+                low = np.maximum(estimate - z * std_error, 0.0)
             parts.append(
                 pd.DataFrame(curve).assign(
                     group=name,
                     estimate=estimate,
                     std_error=std_error,
-                    ci_low=np.maximum(estimate - z * std_error, 0.0),
+                    ci_low=low,
                     ci_high=estimate + z * std_error,
                 )
             )
@@ -262,7 +265,7 @@ class CoxResult(Result):
         there, the test uses the information, not the robust variance.
         """
         fitted = self._parts()
-        self._refuse_exact("the test of proportional hazards")
+        self._refuse_exact("test of proportional hazards")
         if transform not in TRANSFORMS:
             raise InvalidInput(f"transform must be one of {', '.join(TRANSFORMS)}")
         sets, at = fitted.sets, fitted.at
@@ -270,7 +273,7 @@ class CoxResult(Result):
         g = g - np.average(g, weights=sets.n_died)
         spread = float(np.abs(g).max())
         if spread == 0:
-            raise InvalidInput("all events are at one time: effects cannot change over time")
+            raise NotEstimable("all events are at one time: effects cannot change over time")
         g = g / spread
         per_cell = likelihood.event_sums(sets) - sets.event_weight[:, None] * (
             likelihood.event_mean(sets, at)
@@ -357,8 +360,9 @@ class CoxResult(Result):
 
     def _refuse_exact(self, what: str) -> None:
         if self._parts().sets.ties == "exact":
-            raise InvalidInput(f"exact ties have no {what}: fit with ties='efron'")
+            raise InvalidInput(f"ties='exact' has no {what}: fit with ties='efron'")
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _cumulative(
         self, code: int, x: Floats, fixed: Floats, times: Floats | None
     ) -> dict[str, Any]:
@@ -397,7 +401,8 @@ class CoxResult(Result):
             lean = mean - hazard[:, None] * row
             spread = np.einsum("ta,ab,tb->t", lean, fitted.covariance, lean)
             error[i] = risk[i] * np.sqrt(variance + spread)
-        return {**counts, "hazard": risk[:, None] * hazard, "std_error": error}
+        hazard = np.where(hazard > 0, risk[:, None] * hazard, 0.0)  # also where the risk overflows
+        return {**counts, "hazard": hazard, "std_error": error}
 
     def _time_function(self, transform: str) -> Floats:
         """The transform at the event time of every cell."""
