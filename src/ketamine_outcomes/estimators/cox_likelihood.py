@@ -16,12 +16,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 from scipy import sparse
 
-from . import cox_exact
+from .cox_exact import accumulate, tied_moments
 from .results import Floats, Ints, NotEstimable
 
 BLOCK = 8192  # rows or cells at once: they stay in the processor's cache
@@ -186,9 +185,7 @@ def at_risk(sets: RiskSets, values: Floats) -> Floats:
     cells = np.add.reduceat(values, sets.first)
     if sets.late.size:
         cells -= np.bincount(sets.before, weights=values[sets.late], minlength=cells.size)
-    for a, b in _spans(sets):
-        backwards = cells[a:b][::-1]
-        np.cumsum(backwards, out=backwards)
+    _from_the_end(cells, sets.stratum_first)
     return cells
 
 
@@ -197,8 +194,7 @@ def lost_digits(sets: RiskSets, at: Moments) -> float:
     if not sets.late.size:
         return 0.0
     gross = np.add.reduceat(sets.weight * at.risk, sets.first)
-    for a, b in _spans(sets):
-        gross[a:b] = np.cumsum(gross[a:b][::-1])[::-1]
+    _from_the_end(gross, sets.stratum_first)
     return float(np.finfo(float).eps * (gross / at.total).max())
 
 
@@ -227,13 +223,9 @@ def _blocks(sets: RiskSets, values: Floats, x: Floats) -> Iterator[tuple[slice, 
             sums -= _grouped(values[rows], rows, late[begin:end] - a, x)
         # cumulative from the end of each stratum; the last one may go on in the block before
         cut = starts[np.searchsorted(starts, begin, side="right") : np.searchsorted(starts, end)]
-        edges = [begin, *cut.tolist(), end]
-        if end not in starts:
+        if starts[np.searchsorted(starts, end)] != end:
             sums[-1] += carry
-        for a, b in pairwise(edges):
-            if b - a > 1:
-                backwards = sums[a - begin : b - begin][::-1]
-                np.cumsum(backwards, axis=0, out=backwards)
+        _from_the_end(sums, np.r_[begin, cut, end] - begin)
         carry = sums[0].copy()
         yield slice(begin, end), sums
 
@@ -241,19 +233,16 @@ def _blocks(sets: RiskSets, values: Floats, x: Floats) -> Iterator[tuple[slice, 
 def until(sets: RiskSets, per_cell: Floats) -> Floats:
     """Sum of a quantity of the cells (m,) or (m, k) over those at which each row is at risk."""
     total = per_cell.copy()
-    for a, b in _spans(sets):
-        np.cumsum(total[a:b], axis=0, out=total[a:b])
+    accumulate(total, sets.stratum_first)
     out = np.repeat(total, sets.sizes, axis=0)
     if sets.late.size:
         out[sets.late] -= total[sets.before]
     return out
 
 
-def _spans(sets: RiskSets) -> list[tuple[int, int]]:
-    """Cells of the strata with several."""
-    edges = sets.stratum_first
-    several = np.flatnonzero(np.diff(edges) > 1)
-    return list(zip(edges[several].tolist(), edges[several + 1].tolist(), strict=True))
+def _from_the_end(cells: Floats, edges: Ints) -> None:
+    """Cumulative sums from the end of each segment, in place."""
+    accumulate(cells[::-1], edges[-1] - edges[::-1])
 
 
 def _grouped(values: Floats, rows: Ints, first: Ints, x: Floats) -> Floats:
@@ -312,7 +301,7 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
         log_likelihood, score, np.empty(0), risk, shift, total, tied_mean, gap, tied_total, u1, u2
     )
     if exact:
-        tied_value, tied_score, tied_information = cox_exact.tied_moments(sets, risk)
+        tied_value, tied_score, tied_information = tied_moments(sets, risk)
         log_likelihood, score = log_likelihood + tied_value, score + tied_score
         untied = (sets.n_died == 1).astype(float)
         information = _information(sets, at, untied, mean_gram) + tied_information

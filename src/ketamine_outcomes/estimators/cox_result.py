@@ -180,7 +180,8 @@ class CoxResult(Result):
             for i, row in enumerate(mine.tolist()):
                 estimate = np.exp(-hazard[i])
                 std_error = estimate * error[i]
-                low, high = probability_interval(estimate, std_error, ci, level)
+                with np.errstate(over="ignore"):
+                    low, high = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(curve).assign(
                         group=new_data.index[row],
