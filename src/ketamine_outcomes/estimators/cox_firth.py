@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from .cox_likelihood import Moments, RiskSets, at_risk_products, moments
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 400
+MAX_CROSSING = 60
+FAR = 1e4  # half widths after which an interval has no end
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,18 @@ def firth_score(sets: RiskSets, at: Moments) -> Floats:
     share[np.isin(sets.died, sets.tied_rows)] = sets.share
     begin = np.cumsum(sets.n_died) - sets.n_died
 
-    def at_each_event(values: Floats) -> Floats:
-        """Sum over those at risk, less Efron's share of the tied events; one row per event."""
-        everybody = at_risk_products(sets, weighted, values)[sets.at]
-        tied = (weighted[:, None] * values)[sets.died]
-        return everybody - share[:, None] * np.add.reduceat(tied, begin, axis=0)[sets.at]
-
-    total = at_each_event(np.ones((weighted.size, 1)))
-    mean_x = at_each_event(sets.x) / total
-    mean_z = at_each_event(z) / total
+    p = z.shape[1]
     size = np.einsum("ij,ij->i", z, z)[:, None]
-    mean_size = at_each_event(size) / total
-    third = at_each_event(size * sets.x) / total - mean_size * mean_x
-    for b in range(third.shape[1]):
-        zx = at_each_event(sets.x[:, [b]] * z) / total
-        third[:, b] -= 2 * np.einsum("ij,ij->i", mean_z, zx - mean_z * mean_x[:, [b]])
+    squares = (sets.x[:, :, None] * z[:, None, :]).reshape(-1, p * p)
+    columns = np.hstack([np.ones((len(z), 1)), sets.x, z, size, size * sets.x, squares])
+    # at risk at each event, less Efron's share of the tied events
+    tied = np.add.reduceat((weighted[:, None] * columns)[sets.died], begin, axis=0)
+    sums = at_risk_products(sets, weighted, columns)[sets.at] - share[:, None] * tied[sets.at]
+    mean = sums[:, 1:] / sums[:, :1]
+    mean_x, mean_z, mean_size, third, products = np.split(mean, np.cumsum([p, p, 1, p]), axis=1)
+    third = third - mean_size * mean_x
+    spread = products.reshape(-1, p, p) - mean_x[:, :, None] * mean_z[:, None, :]
+    third -= 2 * np.einsum("ia,iba->ib", mean_z, spread)
     return np.asarray(0.5 * sets.mean_weight[sets.at] @ third, float)
 
 
@@ -109,31 +107,45 @@ def fit(sets: RiskSets, level: float) -> FirthFit:
     wald = np.sqrt(np.diag(np.linalg.inv(at.information)))
     low, high, ratio = np.empty(p), np.empty(p), np.empty(p)
     for j in range(p):
-        profile = _profile(sets, beta, j)
-        ratio[j] = max(0.0, 2 * (top - profile(0.0)))
-        low[j] = _cross(profile, float(beta[j]), -float(wald[j]), top - drop)
-        high[j] = _cross(profile, float(beta[j]), float(wald[j]), top - drop)
+        others = [i for i in range(p) if i != j]
+        held = beta.copy()
+        held[j] = 0.0
+        ratio[j] = max(0.0, 2 * (top - penalised(maximise(sets, held, others)[1])))
+        reach = float(np.sqrt(2 * drop) * wald[j])
+        low[j] = _cross(sets, beta, j, -reach, top, top - drop)
+        high[j] = _cross(sets, beta, j, reach, top, top - drop)
     return FirthFit(beta, at, top, low, high, ratio, worst, steps)
 
 
-def _profile(sets: RiskSets, beta: Floats, j: int) -> Callable[[float], float]:
+def _cross(sets: RiskSets, beta: Floats, j: int, reach: float, top: float, target: float) -> float:
+    """Where the profile of coefficient j falls to `target`; infinite when it never does.
+
+    Newton's method on the square root of the fall, which is nearly a straight line, kept between
+    the nearest points known to lie inside and outside.
+    """
     others = [i for i in range(beta.size) if i != j]
-
-    def value(fixed: float) -> float:
-        start = beta.copy()
-        start[j] = fixed
-        return penalised(maximise(sets, start, others)[1])
-
-    return value
-
-
-def _cross(profile: Callable[[float], float], centre: float, reach: float, target: float) -> float:
-    """Where the profile falls to `target`; infinite when it never does."""
-    for widen in range(1, 41):
-        edge = centre + 2 * widen * reach
-        if profile(edge) < target:
-            root = optimize.brentq(
-                lambda v: profile(v) - target, centre, edge, xtol=1e-12, rtol=1e-12
-            )
-            return float(root)
-    return float(np.copysign(np.inf, reach))
+    here = beta.copy()
+    here[j] += reach
+    inside, outside = float(beta[j]), float("inf") * reach
+    goal = np.sqrt(top - target)
+    for _ in range(MAX_CROSSING):
+        here, at, _, _ = maximise(sets, here, others)
+        fall = np.sqrt(max(top - penalised(at), 0.0))
+        v = float(here[j])
+        if fall > goal:
+            outside = v
+        else:
+            inside = v
+            if abs(v - beta[j]) > FAR * abs(reach):
+                return float(np.copysign(np.inf, reach))
+        slope = float((at.score + firth_score(sets, at))[j])
+        step = 2 * fall * (goal - fall) / -slope if slope else float("nan")
+        if abs(step) <= 1e-11 * (abs(reach) + abs(v)):
+            return v + step
+        low, high = min(inside, outside), max(inside, outside)
+        if not low < v + step < high or abs(step) > 3 * abs(reach):
+            # a bracket is halved; without one the search goes on outwards
+            step = (inside + outside) / 2 - v if np.isfinite(outside) else 2 * (v - beta[j])
+        here = here.copy()
+        here[j] = v + step
+    raise NotEstimable("the profile likelihood interval did not converge: use fewer terms")
