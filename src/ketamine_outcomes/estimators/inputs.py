@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +34,14 @@ class Design:
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        from formulaic.errors import DataMismatchWarning
+
         try:
-            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except _formula_errors() as error:
+            with warnings.catch_warnings():
+                # formulaic would take an unknown level for the reference level
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
