@@ -33,6 +33,7 @@ from .inputs import (
     survival_times,
 )
 from .results import (
+    Bools,
     Floats,
     Ints,
     InvalidInput,
@@ -169,6 +170,12 @@ def cox(
     if robust_by:
         scores = _summed_scores(sets, at, unit)
         covariance = naive @ (scores.T @ scores) @ naive
+        none = np.diag(covariance) <= 1e-20 * np.diag(naive)
+        if none.any():
+            raise NotEstimable(
+                f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
+                "carry it"
+            )
         tests["wald"] = _quadratic(beta, covariance, len(scores) - 1)
         scores = _summed_scores(sets, null, unit)
         tests["robust score"] = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
@@ -270,9 +277,9 @@ def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
     x = np.array(x, order="C")
     x -= centre
     scale = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
-    flat = [t for t, s, top in zip(terms, scale, size, strict=True) if s <= 1e-12 * max(1.0, top)]
-    if flat:
-        raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
+    flat = scale <= 1e-12 * np.maximum(1.0, size)
+    if flat.any():
+        raise NotEstimable(f"{_quoted(terms, flat)} does not vary: leave it out")
     x /= scale
     refuse_collinear(x, terms)
     return x, centre, scale
@@ -316,11 +323,10 @@ def _refuse_no_information(null: Moments, terms: list[str]) -> None:
             "the likelihood cannot be computed in double precision: check the scale of the offset, "
             "or use ties='efron' for so many exact ties"
         )
-    silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
-    if silent:
+    silent = diagonal <= 1e-12
+    if silent.any():
         raise NotEstimable(
-            f"{', '.join(map(repr, silent))} does not vary among those at risk at any event: "
-            "leave it out"
+            f"{_quoted(terms, silent)} does not vary among those at risk at any event: leave it out"
         )
     unit = 1 / np.sqrt(diagonal)
     if np.linalg.eigvalsh(null.information * np.outer(unit, unit))[0] <= 1e-11:
@@ -362,9 +368,12 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
 
 
 def _monotone(direction: Floats, terms: list[str]) -> None:
-    share = np.abs(direction) / np.abs(direction).max()
-    named = [t for t, s in zip(terms, share, strict=True) if s > 0.1]
-    raise NotEstimable(MONOTONE.format(terms=", ".join(map(repr, named))))
+    main = np.abs(direction) > 0.1 * np.abs(direction).max()
+    raise NotEstimable(MONOTONE.format(terms=_quoted(terms, main)))
+
+
+def _quoted(terms: list[str], which: Bools) -> str:
+    return ", ".join(repr(t) for t, w in zip(terms, which, strict=True) if w)
 
 
 def _tests(statistics: dict[str, float], df: int) -> pd.DataFrame:
