@@ -14,15 +14,8 @@ import pandas as pd
 from scipy import linalg, special
 
 from . import cox_firth
-from .cox_likelihood import (
-    Moments,
-    RiskSets,
-    in_data_order,
-    lost_digits,
-    moments,
-    risk_sets,
-    score_residuals,
-)
+from .cox_likelihood import Moments, RiskSets, lost_digits, moments, risk_sets
+from .cox_residuals import in_data_order, score_residuals
 from .cox_result import CoxResult, Fitted
 from .inputs import (
     codes,
@@ -277,7 +270,7 @@ def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
     x = np.array(x, order="C")
     x -= centre
     scale = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
-    flat = scale <= 1e-12 * np.maximum(1.0, size)
+    flat = scale <= 1e-12 * size
     if flat.any():
         raise NotEstimable(f"{_quoted(terms, flat)} does not vary: leave it out")
     x /= scale

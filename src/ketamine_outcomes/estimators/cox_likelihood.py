@@ -216,11 +216,11 @@ def _blocks(sets: RiskSets, values: Floats, x: Floats) -> Iterator[tuple[slice, 
     for begin in range((m - 1) // BLOCK * BLOCK, -1, -BLOCK):
         end = min(begin + BLOCK, m)
         a, b = row[begin], row[end]
-        sums = _grouped(values[a:b], np.arange(b - a), row[begin:end] - a, x[a:b])
+        sums = grouped(values[a:b], np.arange(b - a), row[begin:end] - a, x[a:b])
         if late is not None:
             a, b = late[begin], late[end]
             rows = sets.late[a:b]
-            sums -= _grouped(values[rows], rows, late[begin:end] - a, x)
+            sums -= grouped(values[rows], rows, late[begin:end] - a, x)
         # cumulative from the end of each stratum; the last one may go on in the block before
         cut = starts[np.searchsorted(starts, begin, side="right") : np.searchsorted(starts, end)]
         if starts[np.searchsorted(starts, end)] != end:
@@ -245,7 +245,7 @@ def _from_the_end(cells: Floats, edges: Ints) -> None:
     accumulate(cells[::-1], edges[-1] - edges[::-1])
 
 
-def _grouped(values: Floats, rows: Ints, first: Ints, x: Floats) -> Floats:
+def grouped(values: Floats, rows: Ints, first: Ints, x: Floats) -> Floats:
     """Sum of values[i] * x[rows[i]] over groups of i that begin at `first`."""
     pattern = np.asarray(rows, np.int32), np.r_[first, rows.size].astype(np.int32)
     matrix = sparse.csr_matrix((values, *pattern), shape=(first.size, x.shape[0]), copy=False)
@@ -290,7 +290,7 @@ def moments(sets: RiskSets, beta: Floats) -> Moments:
     if k and not exact:
         w = weighted[sets.tied_rows]
         tied_total = np.add.reduceat(w, sets.tied_first)
-        gap = tied_mean - _grouped(w, sets.tied_rows, sets.tied_first, sets.x) / tied_total[:, None]
+        gap = tied_mean - grouped(w, sets.tied_rows, sets.tied_first, sets.x) / tied_total[:, None]
         part = sets.share * (tied_total / total[sets.tied])[sets.tied_at]
         mean_weight = sets.mean_weight[sets.tied]
         log_likelihood -= float(mean_weight[sets.tied_at] @ np.log1p(-part))
@@ -379,52 +379,3 @@ def _information(sets: RiskSets, at: Moments, multiplier: Floats, mean_gram: Flo
     result = gram(sets.x, load) - mean_gram - gram(at.gap, scale * at.u2)
     result -= cross + cross.T
     return (result + result.T) / 2
-
-
-def martingale_residuals(sets: RiskSets, at: Moments) -> Floats:
-    """Events less expected events of each sorted row (n,), per unit of weight."""
-    out = -at.risk * until(sets, hazard(sets, at))
-    if sets.tied.size and sets.ties == "efron":
-        back = sets.mean_weight[sets.tied] * at.u1 / at.tied_total
-        out[sets.tied_rows] += at.risk[sets.tied_rows] * back[sets.tied_at]
-    out[sets.died] += 1.0
-    return out
-
-
-def event_mean(sets: RiskSets, at: Moments) -> Floats:
-    """Mean covariates at risk at each cell, averaged over its tied events (m, p)."""
-    mean = means(sets, at)
-    mean[sets.tied] += (at.u1 / sets.n_died[sets.tied])[:, None] * at.gap
-    return mean
-
-
-def event_sums(sets: RiskSets) -> Floats:
-    """Weighted sum of the covariates of the events of each cell (m, p)."""
-    begin = np.cumsum(sets.n_died) - sets.n_died
-    return _grouped(sets.weight[sets.died], sets.died, begin, sets.x)
-
-
-def score_residuals(sets: RiskSets, at: Moments) -> Floats:
-    """Score residuals of the sorted rows (n, p), per unit of weight.
-
-    Exact under Efron's ties: an event takes part in its own risk set with the share that the
-    approximation leaves it.
-    """
-    out = until(sets, hazard_mean(sets, at))
-    out -= sets.x * until(sets, hazard(sets, at))[:, None]
-    out *= at.risk[:, None]
-    if sets.tied.size:
-        rows, cell = sets.tied_rows, sets.tied_at
-        scale = sets.mean_weight[sets.tied] / at.tied_total
-        h = scale * at.u1
-        hx = h[:, None] * at.tied_mean + (scale * at.u2)[:, None] * at.gap
-        out[rows] += at.risk[rows, None] * (sets.x[rows] * h[cell, None] - hx[cell])
-    out[sets.died] += sets.x[sets.died] - event_mean(sets, at)[sets.at]
-    return out
-
-
-def in_data_order(sets: RiskSets, values: Floats) -> Floats:
-    """Values of the sorted rows in the order of the data; 0 for rows never at risk."""
-    out = np.zeros((sets.n_rows, *values.shape[1:]))
-    out[sets.order] = values
-    return out

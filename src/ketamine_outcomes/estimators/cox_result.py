@@ -11,7 +11,9 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from . import cox_likelihood as likelihood
+from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
+from .cox_zph import weight_above
 from .inputs import Design, numbers, require_columns, survival_times
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
@@ -20,7 +22,6 @@ from .results import (
     Floats,
     Ints,
     InvalidInput,
-    NotEstimable,
     Result,
     check_level,
     t_quantile,
@@ -35,7 +36,6 @@ RESIDUALS = (
     "dfbeta",
     "dfbetas",
 )
-TRANSFORMS = ("km", "rank", "identity", "log")
 
 
 @dataclass(frozen=True)
@@ -259,48 +259,17 @@ class CoxResult(Result):
         -------
         DataFrame
             term, statistic (chi-square), df, p_value; the last row, "global", tests all terms.
+            NaN where the event times are too few to tell a change.
 
         Notes
         -----
         R: `cox.zph(fit, transform, terms)` of survival >= 3; Grambsch & Therneau (1994). As
         there, the test uses the information, not the robust variance.
         """
-        fitted = self._parts()
         self._refuse_exact("test of proportional hazards")
-        if transform not in TRANSFORMS:
-            raise InvalidInput(f"transform must be one of {', '.join(TRANSFORMS)}")
-        sets, at = fitted.sets, fitted.at
-        g = self._time_function(transform)
-        g = g - np.average(g, weights=sets.n_died)
-        spread = float(np.abs(g).max())
-        if spread == 0:
-            raise NotEstimable("all events are at one time: effects cannot change over time")
-        g = g / spread
-        per_cell = likelihood.event_sums(sets) - sets.event_weight[:, None] * (
-            likelihood.event_mean(sets, at)
-        )
-        score = g @ per_cell
-        plain = at.information
-        mixed = likelihood.information(sets, at, g)
-        full = likelihood.information(sets, at, g * g)
-        variance = full - mixed @ np.linalg.solve(plain, mixed)
-        groups = self._columns_of_terms() if terms else None
-        if groups is None:
-            groups = {t: [i] for i, t in enumerate(fitted.built.terms)}
-        groups = groups | {"global": list(range(len(score)))}
-        statistic = [
-            float(score[c] @ np.linalg.lstsq(variance[np.ix_(c, c)], score[c], rcond=None)[0])
-            for c in groups.values()
-        ]
-        df = [len(c) for c in groups.values()]
-        return pd.DataFrame(
-            {
-                "term": list(groups),
-                "statistic": statistic,
-                "df": df,
-                "p_value": special.chdtrc(df, statistic),
-            }
-        )
+        if "penalty" in self.diagnostics:
+            raise InvalidInput("the test of proportional hazards needs a fit with firth=False")
+        return cox_zph.score_test(self._parts(), transform, terms)
 
     def residuals(self, kind: str = "martingale") -> pd.DataFrame:
         """Residuals of the fit.
@@ -325,7 +294,7 @@ class CoxResult(Result):
         if kind in ("martingale", "deviance"):
             died = np.zeros(sets.n_rows)
             died[sets.order[sets.died]] = 1.0
-            value = likelihood.in_data_order(sets, likelihood.martingale_residuals(sets, at))
+            value = cox_residuals.in_data_order(sets, cox_residuals.martingale_residuals(sets, at))
             if kind == "deviance":
                 value = np.sign(value) * np.sqrt(
                     -2 * (value + special.xlogy(died, died - value)).clip(max=0.0)
@@ -335,18 +304,18 @@ class CoxResult(Result):
         if "schoenfeld" in kind:
             by_row = np.lexsort((sets.order[sets.died], sets.at))
             rows, cell = sets.died[by_row], sets.at[by_row]
-            value = sets.x[rows] - likelihood.event_mean(sets, at)[cell]
+            value = sets.x[rows] - cox_residuals.event_mean(sets, at)[cell]
             if kind == "scaled_schoenfeld":
                 value = (fitted.beta + sets.died.size * value @ fitted.naive) / fitted.scale
             else:
                 value = value * fitted.scale
             index = pd.Index(sets.time[cell], name="time")
             return pd.DataFrame(value, index=index, columns=terms)
-        value = likelihood.in_data_order(sets, likelihood.score_residuals(sets, at))
+        value = cox_residuals.in_data_order(sets, cox_residuals.score_residuals(sets, at))
         if kind == "score":
             value = value * fitted.scale
         else:
-            weight = likelihood.in_data_order(sets, sets.weight)
+            weight = cox_residuals.in_data_order(sets, sets.weight)
             value = weight[:, None] * value @ fitted.naive
             value /= fitted.scale if kind == "dfbeta" else np.sqrt(np.diag(fitted.naive))
         return pd.DataFrame(value, index=fitted.built.index, columns=terms)
@@ -375,8 +344,8 @@ class CoxResult(Result):
         start, stop, died, weight = start[mine], stop[mine], died[mine], weight[mine]
         if times is None:
             times = np.unique(stop)
-        n_at_risk = _weight_above(stop, weight, times) - _weight_above(start, weight, times)
-        until_now = _weight_above(-stop[died], weight[died], -times)
+        n_at_risk = weight_above(stop, weight, times) - weight_above(start, weight, times)
+        until_now = weight_above(-stop[died], weight[died], -times)
         counts = {
             "time": times,
             "n_at_risk": n_at_risk,
@@ -404,44 +373,3 @@ class CoxResult(Result):
             error[i] = risk[i] * np.sqrt(variance + spread)
         hazard = np.where(hazard > 0, risk[:, None] * hazard, 0.0)  # also where the risk overflows
         return {**counts, "hazard": hazard, "std_error": error}
-
-    def _time_function(self, transform: str) -> Floats:
-        """The transform at the event time of every cell."""
-        fitted = self._parts()
-        time = fitted.sets.time
-        if transform == "identity":
-            return time
-        if transform == "log":
-            if (time <= 0).any():
-                raise InvalidInput("an event at time 0 or before has no logarithm")
-            return np.asarray(np.log(time), float)
-        start, stop, died, _ = fitted.follow_up()
-        if transform == "rank":
-            below = np.searchsorted(np.sort(stop), time, side="left")
-            upto = np.searchsorted(np.sort(stop), time, side="right")
-            return np.asarray((below + upto + 1) / 2, float)
-        times, events = np.unique(stop[died], return_counts=True)
-        one = np.ones(stop.size)  # the curve only orders the times: weights have no part in it
-        at_risk = _weight_above(stop, one, times) - _weight_above(start, one, times)
-        before = np.r_[1.0, np.cumprod(1 - events / at_risk)[:-1]]
-        return np.asarray(1 - before[np.searchsorted(times, time)], float)
-
-    def _columns_of_terms(self) -> dict[str, list[int]]:
-        """Coefficients that belong to each term of the formula."""
-        built = self._parts().built
-        position = {t: i for i, t in enumerate(built.terms)}
-        names = list(built.spec.column_names)
-        groups = {}
-        for term, places in built.spec.term_indices.items():
-            columns = [position[names[i]] for i in places if names[i] in position]
-            if columns:
-                groups[str(term)] = columns
-        return groups
-
-
-def _weight_above(values: Floats, weight: Floats, edges: Floats) -> Floats:
-    """Sum of the weights of the values at or above each edge."""
-    order = np.argsort(values, kind="stable")
-    total = np.r_[0.0, np.cumsum(weight[order][::-1])]
-    above = values.size - np.searchsorted(values[order], edges, side="left")
-    return np.asarray(total[above], float)
