@@ -114,7 +114,7 @@ def cox(
     --------
     >>> rows = pd.DataFrame({"t": [1, 2, 3, 4, 5], "e": [1, 1, 0, 1, 1], "x": [1, 0, 1, 0, 1]})
     >>> cox("x", rows, "t", "e").coefficients["estimate"].round(4).tolist()
-    [-0.4055]
+    [-0.8341]
     """
     check_level(level)
     _check_options(ties, firth, weights, cluster)

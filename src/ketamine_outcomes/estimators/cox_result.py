@@ -95,7 +95,22 @@ class Fitted:
 
 @dataclass(frozen=True, eq=False)
 class CoxResult(Result):
-    """A fitted Cox model."""
+    """A fitted Cox model.
+
+    Examples
+    --------
+    >>> from ketamine_outcomes.estimators import cox
+    >>> rows = pd.DataFrame({"t": [1, 2, 3, 4, 5], "e": [1, 1, 0, 1, 1], "x": [1, 0, 1, 0, 1]})
+    >>> fit = cox("x", rows, "t", "e")
+    >>> fit.predict_survival(rows[["x"]].head(1), times=[2])["estimate"].round(3).tolist()
+    [0.754]
+    >>> fit.baseline_hazard()["estimate"].round(3).tolist()
+    [0.303, 0.651, 0.651, 1.349, 3.651]
+    >>> fit.proportional_hazards_test("rank")["statistic"].round(3).tolist()
+    [1.418, 1.418]
+    >>> fit.residuals("martingale")["martingale"].round(3).tolist()
+    [0.869, 0.349, -0.283, -0.349, -0.586]
+    """
 
     _fitted: Fitted | None = None
 
