@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from .competing import aalen_johansen
 from .cox import cox
+from .cox_result import CoxResult
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
 from .linear_mixed import linear_mixed
 from .marginal import gee
@@ -23,6 +24,7 @@ from .weighting import (
 )
 
 __all__ = [
+    "CoxResult",
     "EstimationError",
     "InvalidInput",
     "NotEstimable",

@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,12 +30,18 @@ class Design:
     data: pd.DataFrame
     n_dropped: int
     spec: Any
+    index: pd.Index  # labels of these rows in the data that were given
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        from formulaic.errors import DataMismatchWarning
+
         try:
-            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except _formula_errors() as error:
+            with warnings.catch_warnings():
+                # formulaic would take an unknown level for the reference level
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
@@ -55,10 +62,11 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
 
 def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
     """Rows without a missing value in `columns`, re-indexed, and how many were left out."""
-    kept = data.loc[data[list(columns)].notna().all(axis=1)].reset_index(drop=True)
-    if kept.empty:
+    complete = data[list(columns)].notna().all(axis=1).to_numpy()
+    if not complete.any():
         raise InvalidInput("no row is complete in the columns that are used")
-    return kept, len(data) - len(kept)
+    kept = data if complete.all() else data.loc[complete]
+    return kept.reset_index(drop=True), len(data) - len(kept)
 
 
 def numbers(data: pd.DataFrame, name: str) -> Floats:
@@ -96,13 +104,13 @@ def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
     tied = (gap <= TIME_TOLERANCE) | (gap <= TIME_TOLERANCE * scale)
     if not tied.any():
         return arrays
-    cuts = pooled[np.r_[True, ~tied]]
+    cuts = np.r_[True, ~tied]
+    moved = pooled[~cuts]
+    target = pooled[cuts][np.cumsum(cuts) - 1][~cuts]
     out = []
     for a in arrays:
-        inside = np.isfinite(a)
-        snapped = a.copy()
-        snapped[inside] = cuts[np.searchsorted(cuts, a[inside], side="right") - 1]
-        out.append(snapped)
+        place = np.minimum(np.searchsorted(moved, a), moved.size - 1)
+        out.append(np.where(moved[place] == a, target[place], a))
     return tuple(out)
 
 
@@ -188,7 +196,9 @@ def design(
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
     used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
-    rows, dropped = complete_rows(data, list(dict.fromkeys([*used, *extra])))
+    needed = list(dict.fromkeys([*used, *extra]))
+    rows, dropped = complete_rows(data, needed)
+    index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
     for name in used:
         if isinstance(rows[name].dtype, pd.CategoricalDtype):
             rows[name] = rows[name].cat.remove_unused_categories()
@@ -215,7 +225,7 @@ def design(
     bad = [t for t, finite in zip(terms, np.isfinite(x).all(axis=0), strict=True) if not finite]
     if bad:
         raise InvalidInput(f"{', '.join(map(repr, bad))} holds values that are not finite")
-    return Design(x, terms, y, rows, dropped, right.model_spec)
+    return Design(x, terms, y, rows, dropped, right.model_spec, index)
 
 
 def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
@@ -226,6 +236,12 @@ def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
+    correlation = (x.T @ x) / np.outer(length, length)
+    try:  # decides at once where no term is near the others
+        if np.diag(np.linalg.cholesky(correlation)).min() > np.sqrt(COLLINEAR):
+            return
+    except np.linalg.LinAlgError:
+        pass
     r = np.asarray(np.linalg.qr(x / length, mode="r"))
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
