@@ -6,6 +6,8 @@ import numpy as np
 
 from .results import Floats, Ints
 
+ROUNDING = 64 * float(np.finfo(float).eps)
+
 
 def cluster_variance(basis: Floats, unit: Ints, index: Ints, change: Floats) -> Floats:
     """Sum over units of the squared influence on each point of a curve.
@@ -34,15 +36,18 @@ def cluster_variance(basis: Floats, unit: Ints, index: Ints, change: Floats) -> 
     sizes = np.diff(np.r_[begins, unit.size])
     before = np.vstack([np.zeros(p), state[begins[1:] - 1]])
     state -= np.repeat(before, sizes, axis=0)
-    total: Floats = np.zeros(m)
+    total, size = np.zeros(m), np.zeros(m)
     for a in range(p):
         for b in range(a + 1):
             product = state[:, a] * state[:, b]
             step = np.diff(product, prepend=0.0)
             step[begins] = product[begins]
             moments = np.cumsum(np.bincount(index, step, m))
-            total += (1 if a == b else 2) * moments * basis[:, a] * basis[:, b]
-    return np.where(total > 0, total, 0.0)
+            both = (1 if a == b else 2) * basis[:, a] * basis[:, b]
+            total += moments * both
+            size += np.maximum.accumulate(abs(moments)) * abs(both)
+    # what the parts leave over of each other when nothing varies is rounding
+    return np.where(total > ROUNDING * size, total, 0.0)
 
 
 def before_first(cumulated: Floats, first: Ints) -> Floats:

@@ -224,8 +224,8 @@ def survival_quantiles(
     -------
     Result
         `.table` with group, q, estimate, ci_low, ci_high, in units of `time`. The estimate is
-        the first time at which the curve is at or below 1 - q; where it equals 1 - q the middle
-        of that flat stretch. The limits are the same times of the limits of the curve (Brookmeyer
+        the first time at which the curve is below 1 - q; where it equals 1 - q for a while, the
+        middle of that time. The limits are the same times of the limits of the curve (Brookmeyer
         & Crowley 1982). NaN: not reached.
 
     Notes
@@ -258,14 +258,17 @@ def curve_quantiles(curve: pd.DataFrame, share: Floats) -> pd.DataFrame:
 
 
 def _crossing(time: Floats, gone: Floats, share: Floats) -> Floats:
-    """First time at which `gone` reaches each share; the middle of a stretch that equals it."""
-    reached = gone[None, :] >= share[:, None] - SAME_LEVEL
-    passed = gone[None, :] > share[:, None] + SAME_LEVEL
-    last = time.size - 1
-    first = np.where(reached.any(axis=1), reached.argmax(axis=1), last)
-    after = np.where(passed.any(axis=1), passed.argmax(axis=1), last)
-    level = gone[first]
-    middle = np.where(
-        np.abs(level - share) < SAME_LEVEL, (time[first] + time[after]) / 2, time[first]
-    )
-    return np.where(reached.any(axis=1), middle, np.nan)
+    """Time at which `gone` reaches each share; the middle of a stretch that equals it.
+
+    A limit of the curve may turn back for a while; as in R its points are then taken in the
+    order of their level.
+    """
+    known = np.flatnonzero(~np.isnan(gone))
+    flat = np.rint(gone[known] / SAME_LEVEL)  # robust limits carry rounding where they are level
+    order = known[np.lexsort((time[known], flat))]
+    when = np.r_[time[order], time[-1]]
+    level = np.r_[np.maximum.accumulate(gone[order]), np.inf]
+    first = np.searchsorted(level, share - SAME_LEVEL)
+    after = np.searchsorted(level, share + SAME_LEVEL, side="right")
+    middle = (when[first] + when[np.minimum(after, order.size)]) / 2
+    return np.where(first < after, middle, np.where(first < order.size, when[first], np.nan))

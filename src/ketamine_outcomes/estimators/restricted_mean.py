@@ -213,36 +213,31 @@ def _result(
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = error / mean
         log_ratio = np.log(mean[1:] / mean[0])
-    blocks = [
-        ("mean", mean, error),
-        ("difference", mean[1:] - mean[0], np.hypot(error[1:], error[0])),
-        ("ratio", log_ratio, np.hypot(relative[1:], relative[0])),
-    ]
-    z = float(t_quantile(level, np.inf))
-    tables = []
-    for measure, estimate, std_error in blocks:
-        compared = measure != "mean"
-        with np.errstate(divide="ignore", invalid="ignore"):
-            statistic = estimate / std_error if compared else np.full(k, np.nan)
-        back = np.exp if measure == "ratio" else np.asarray
-        tables.append(
-            pd.DataFrame(
-                {
-                    "measure": measure,
-                    "group": names[1:] if compared else names,
-                    "reference": names[0] if compared else None,
-                    "estimate": back(estimate),
-                    "std_error": std_error,
-                    "statistic": statistic,
-                    "df": np.inf,
-                    "p_value": two_sided_p(statistic, np.inf),
-                    "ci_low": back(estimate - z * std_error),
-                    "ci_high": back(estimate + z * std_error),
-                }
-            )
-        )
+        estimate = np.r_[mean, mean[1:] - mean[0], log_ratio]
+        std_error = np.r_[error, np.hypot(error[1:], error[0]), np.hypot(relative[1:], relative[0])]
+        statistic = np.where(np.arange(3 * k - 2) < k, np.nan, estimate / std_error)
+    half = t_quantile(level, np.inf) * std_error
+    ratio = np.arange(3 * k - 2) >= 2 * k - 1
+
+    def back(values: Floats) -> Floats:
+        return np.where(ratio, np.exp(np.where(ratio, values, 0.0)), values)
+
+    table = pd.DataFrame(
+        {
+            "measure": ["mean"] * k + ["difference"] * (k - 1) + ["ratio"] * (k - 1),
+            "group": names + names[1:] * 2,
+            "reference": [None] * k + [names[0]] * (2 * k - 2),
+            "estimate": back(estimate),
+            "std_error": std_error,
+            "statistic": statistic,
+            "df": np.inf,
+            "p_value": two_sided_p(statistic, np.inf),
+            "ci_low": back(estimate - half),
+            "ci_high": back(estimate + half),
+        }
+    )
     return Result(
-        table=pd.concat([t for t in tables if len(t)], ignore_index=True),
+        table=table,
         diagnostics={
             "n_observations": sum(mine.size for _, mine in groups),
             "n_dropped": dropped,
