@@ -102,7 +102,8 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
     """Make times that differ only by rounding equal (timefix of R's survival)."""
-    pooled = np.unique(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = np.sort(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = pooled[np.diff(pooled, prepend=-np.inf) > 0]
     if pooled.size < 2:
         return arrays
     gap, scale = np.diff(pooled), float(np.mean(np.abs(pooled)))

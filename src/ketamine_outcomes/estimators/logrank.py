@@ -110,24 +110,25 @@ def _scores(
     Every row becomes an interval of positions on one line: the event times of stratum 0, then
     those of stratum 1, ...
     """
-    times = np.unique(stop)
-    offset = stratum * (times.size + 1)
-    begins = offset + np.searchsorted(times, start, side="right")
-    ends = offset + np.searchsorted(times, stop, side="right")
-    cells, place = np.unique(ends[died], return_inverse=True)
-    m = cells.size
+    n_rows = stop.size
+    values, rank = np.unique(np.concatenate((start, stop)), return_inverse=True)
+    line, position = np.unique(np.tile(stratum, 2) * values.size + rank, return_inverse=True)
+    begins, ends = position[:n_rows], position[n_rows:]
+    has_event = np.zeros(line.size, bool)
+    has_event[ends[died]] = True
+    so_far = np.cumsum(has_event)
+    m = int(so_far[-1])
 
-    def by_group(position: Ints, which: Ints, size: int) -> Floats:
-        flat = np.bincount(position * n_groups + which, minlength=size * n_groups)
+    def by_group(place: Ints, which: Ints, size: int) -> Floats:
+        flat = np.bincount(place * n_groups + which, minlength=size * n_groups)
         return flat.reshape(size, n_groups).astype(float)
 
-    enters = by_group(np.searchsorted(cells, begins, side="right"), label, m + 1)
-    leaves = by_group(np.searchsorted(cells, ends, side="right"), label, m + 1)
-    at_risk = np.cumsum(enters - leaves, axis=0)[:m]
-    deaths = by_group(place, label[died], m)
+    change = by_group(so_far[begins], label, m + 1) - by_group(so_far[ends], label, m + 1)
+    at_risk = np.cumsum(change, axis=0)[:m]
+    deaths = by_group(so_far[ends[died]] - 1, label[died], m)
     n, d = at_risk.sum(axis=1), deaths.sum(axis=1)
     share = at_risk / n[:, None]
-    weight = _survival_before(cells // (times.size + 1), d / n) ** rho if rho else np.ones(m)
+    weight = _survival_before(line[has_event] // values.size, d / n) ** rho if rho else np.ones(m)
     spread = weight**2 * d * (n - d) / np.maximum(n - 1, 1)
     covariance = np.diag(spread @ share) - (share * spread[:, None]).T @ share
     return weight @ deaths, (weight * d) @ share, covariance

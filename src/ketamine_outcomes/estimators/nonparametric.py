@@ -80,13 +80,14 @@ def robust_std_error(sets: RiskSets, steps: SurvivalSteps, died: Bools, unit: In
     """
     ended = steps.path[sets.last] - np.where(died, steps.jump[sets.last], 0.0)
     w = sets.weight
-    opens = np.column_stack([-w * before_first(steps.path, sets.first), w])
-    closes = np.column_stack([w * ended, -w])
     variance = cluster_variance(
-        steps.estimate[:, None] * np.column_stack([np.ones(sets.time.size), steps.path]),
-        np.r_[unit, unit],
-        np.r_[sets.first, sets.last],
-        np.vstack([opens, closes]),
+        [steps.estimate, steps.estimate * steps.path],
+        np.concatenate((unit, unit)),
+        np.concatenate((sets.first, sets.last)),
+        [
+            np.concatenate((-w * before_first(steps.path, sets.first), w * ended)),
+            np.concatenate((w, -w)),
+        ],
     )
     return np.sqrt(variance)
 
@@ -162,7 +163,7 @@ def kaplan_meier(
     for _, mine in groups:
         sets = risk_sets(start[mine], stop[mine], None if weight is None else weight[mine])
         steps = survival_steps(sets, died[mine])
-        if cluster and np.unique(unit[mine]).size == 1:
+        if cluster and np.ptp(unit[mine]) == 0:
             raise NotEstimable(
                 f"a group holds one cluster of {cluster!r} only: its standard error cannot be "
                 "estimated"
@@ -188,7 +189,7 @@ def kaplan_meier(
         diagnostics={
             "n_observations": len(rows),
             "n_dropped": dropped,
-            "n_clusters": int(np.unique(unit).size) if cluster else None,
+            "n_clusters": int(unit.max()) + 1 if cluster else None,
             "n_events": int(died.sum()),
             "ci": ci,
             "level": level,

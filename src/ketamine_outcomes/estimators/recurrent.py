@@ -86,7 +86,7 @@ def mean_cumulative_function(
     z = float(special.ndtri((1 + level) / 2))
     parts = []
     for _, mine in groups:
-        if np.unique(unit[mine]).size == 1:
+        if np.ptp(unit[mine]) == 0:
             raise NotEstimable("a group holds one subject: its standard error cannot be estimated")
         sets = risk_sets(start[mine], stop[mine])
         mean, std_error = _marginal_mean(sets, again[mine], ended[mine], unit[mine])
@@ -156,16 +156,15 @@ def _marginal_mean(sets: RiskSets, again: Bools, ended: Bools, unit: Ints) -> tu
     first, last = sets.first, sets.last
     one = np.ones(first.size)
     jump = np.where(ended, steps.jump[last], 0.0)
-    opens = [before_first(at_risk, first), -before_first(steps.path, first), one]
-    closes = [
-        np.where(again, size[last], 0.0) + mean[last] * jump - at_risk[last],
-        steps.path[last] - jump,
-        -one,
-    ]
+    gained = np.where(again, size[last], 0.0) + mean[last] * jump
     variance = cluster_variance(
-        np.column_stack([np.ones(mean.size), mean, mean * steps.path - at_risk]),
-        np.r_[unit, unit],
-        np.r_[np.minimum(first, last), last],
-        np.vstack([np.column_stack(opens), np.column_stack(closes)]),
+        [np.ones(mean.size), mean, mean * steps.path - at_risk],
+        np.concatenate((unit, unit)),
+        np.concatenate((np.minimum(first, last), last)),
+        [
+            np.concatenate((before_first(at_risk, first), gained - at_risk[last])),
+            np.concatenate((-before_first(steps.path, first), steps.path[last] - jump)),
+            np.concatenate((one, -one)),
+        ],
     )
     return mean, np.sqrt(variance)

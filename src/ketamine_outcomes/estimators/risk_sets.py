@@ -43,9 +43,17 @@ class RiskSets:
 
 def risk_sets(start: Floats, stop: Floats, weight: Floats | None = None) -> RiskSets:
     """Count the rows at risk at every distinct `stop`."""
-    time, last = np.unique(stop, return_inverse=True)
-    first = np.searchsorted(time, start, side="right")
-    w = np.ones(stop.size) if weight is None else weight
+    n = stop.size
+    if np.isfinite(start).any():
+        values, rank = np.unique(np.concatenate((start, stop)), return_inverse=True)
+        is_end = np.zeros(values.size, bool)
+        is_end[rank[n:]] = True
+        so_far = np.cumsum(is_end)
+        time, first, last = values[is_end], so_far[rank[:n]], so_far[rank[n:]] - 1
+    else:
+        time, last = np.unique(stop, return_inverse=True)
+        first = np.zeros(n, np.int64)
+    w = np.ones(n) if weight is None else weight
     m = time.size
 
     def open_rows(weights: Floats | None) -> Any:
@@ -55,7 +63,7 @@ def risk_sets(start: Floats, stop: Floats, weight: Floats | None = None) -> Risk
 
     rows = open_rows(None)
     at_risk = rows.astype(float) if weight is None else open_rows(w)
-    return RiskSets(time, at_risk, rows, first.astype(np.int64), last.astype(np.int64), w)
+    return RiskSets(time, at_risk, rows, first, last.astype(np.int64), w)
 
 
 def group_rows(data: pd.DataFrame, group: str | None) -> list[tuple[Any, Ints]]:
