@@ -72,6 +72,12 @@ def survival_steps(sets: RiskSets, died: Bools) -> SurvivalSteps:
     return SurvivalSteps(events, np.cumprod(left / sets.at_risk, dtype=float), jump, path)
 
 
+def late_rows(sets: RiskSets, estimate: Floats) -> int:
+    """Rows that enter after the curve has reached 0, which then says nothing about them."""
+    zero = np.flatnonzero(estimate == 0)
+    return int((sets.first > zero[0]).sum()) if zero.size else 0
+
+
 def robust_std_error(sets: RiskSets, steps: SurvivalSteps, died: Bools, unit: Ints) -> Floats:
     """Infinitesimal jackknife by unit of the product-limit estimate.
 
@@ -128,7 +134,9 @@ def kaplan_meier(
     -------
     Result
         `.curve` at every distinct end of follow-up. Where the curve reaches 0 Greenwood's
-        standard error is not defined (NaN), as in survfit; the robust one is 0.
+        standard error is not defined (NaN), as in survfit; the robust one is 0. With delayed
+        entry a small early risk set may die out; `.diagnostics["n_after_zero"]` counts the rows
+        that enter later and that the curve leaves out.
 
     Raises
     ------
@@ -160,6 +168,7 @@ def kaplan_meier(
     unit = codes(rows, cluster)[0] if cluster else np.arange(len(rows))
     groups = group_rows(rows, group)
     parts = []
+    late = 0
     for _, mine in groups:
         sets = risk_sets(start[mine], stop[mine], None if weight is None else weight[mine])
         steps = survival_steps(sets, died[mine])
@@ -172,6 +181,7 @@ def kaplan_meier(
             std_error = robust_std_error(sets, steps, died[mine], unit[mine])
         else:
             std_error = steps.std_error()
+        late += late_rows(sets, steps.estimate)
         low, high = probability_interval(steps.estimate, std_error, ci, level)
         parts.append(
             {
@@ -191,6 +201,7 @@ def kaplan_meier(
             "n_dropped": dropped,
             "n_clusters": int(unit.max()) + 1 if cluster else None,
             "n_events": int(died.sum()),
+            "n_after_zero": late,
             "ci": ci,
             "level": level,
             "variance": "jackknife by cluster"

@@ -9,7 +9,7 @@ import pandas as pd
 
 from .influence import before_first
 from .inputs import complete_rows, require_columns, survival_times
-from .nonparametric import survival_steps
+from .nonparametric import SurvivalSteps, late_rows, survival_steps
 from .results import (
     Bools,
     Floats,
@@ -53,8 +53,8 @@ def rmst(
     Result
         `.table` with measure, group, reference, estimate, std_error, statistic, df, p_value,
         ci_low, ci_high. Rows: `mean` of each group; `difference` and `ratio` of each further
-        group to the first (`reference`). A ratio has its interval and test, and its std_error,
-        on the log scale. Groups are taken as independent.
+        group to the first (`reference`). A ratio has its test and its std_error on the log
+        scale, and is NaN where a mean is 0. Groups are taken as independent.
 
     Raises
     ------
@@ -77,16 +77,17 @@ def rmst(
     check_level(level)
     rows, dropped, start, stop, cause = _rows(data, time, event, tau, entry, group)
     groups = group_rows(rows, group)
-    means = []
+    means, late = [], 0
     for _, mine in groups:
         sets = risk_sets(start[mine], stop[mine])
         died = cause[mine] > 0
         steps = survival_steps(sets, died)
         _refuse_extrapolation(sets, steps.estimate, tau)
+        late += late_rows(sets, steps.estimate)
         mean, later = _areas(sets.time, steps.estimate, 1.0, tau)
         terms = steps.events / sets.at_risk * steps.jump
         means.append((mean, float(np.sqrt(later**2 @ terms))))
-    return _result(groups, means, level, dropped, cause > 0, tau)
+    return _result(groups, means, level, dropped, cause > 0, tau, late)
 
 
 def restricted_mean_time_lost(
@@ -123,9 +124,10 @@ def restricted_mean_time_lost(
 
     Notes
     -----
-    Andersen (2013). The standard error is the infinitesimal jackknife by row. R: row of the
-    cause in `summary(survfit(Surv(entry, time, factor(event)) ~ group, id = id), rmean =
-    tau)$table`.
+    Andersen (2013). The standard error is the infinitesimal jackknife by row. R: with
+    `fit <- survfit(Surv(entry, time, factor(event)) ~ 1, id = id)` for one group, the cause's
+    row of `summary(fit, rmean = tau)$table` and column of
+    `sqrt(colSums(residuals(fit, times = tau, type = "auc")^2))`.
 
     Examples
     --------
@@ -135,24 +137,29 @@ def restricted_mean_time_lost(
     """
     check_level(level)
     rows, dropped, start, stop, code = _rows(data, time, event, tau, entry, group)
+    if cause < 1:
+        raise InvalidInput("cause must be 1, 2, ...: 0 is censoring")
     if not (code == cause).any():
         raise NotEstimable("the cause never occurs in the rows: no time is lost to it")
     groups = group_rows(rows, group)
-    means = []
+    means, late = [], 0
     for _, mine in groups:
         sets = risk_sets(start[mine], stop[mine])
-        means.append(_time_lost(sets, code[mine] > 0, code[mine] == cause, tau))
-    return _result(groups, means, level, dropped, code == cause, tau)
+        steps = survival_steps(sets, code[mine] > 0)
+        _refuse_extrapolation(sets, steps.estimate, tau)
+        late += late_rows(sets, steps.estimate)
+        means.append(_time_lost(sets, steps, code[mine] > 0, code[mine] == cause, tau))
+    return _result(groups, means, level, dropped, code == cause, tau, late)
 
 
-def _time_lost(sets: RiskSets, ended: Bools, lost: Bools, tau: float) -> tuple[float, float]:
+def _time_lost(
+    sets: RiskSets, steps: SurvivalSteps, ended: Bools, lost: Bools, tau: float
+) -> tuple[float, float]:
     """Area under the cumulative incidence up to tau, and its standard error.
 
     A row at risk at v moves the area by the jump of the incidence it causes, S(v-) / n, for the
     rest of the time, and by the share of all later incidence that it prevents, 1 / (n - d).
     """
-    steps = survival_steps(sets, ended)
-    _refuse_extrapolation(sets, steps.estimate, tau)
     before = np.r_[1.0, steps.estimate[:-1]]
     own = before / sets.at_risk
     incidence = np.cumsum(own * sets.events(lost))
@@ -205,6 +212,7 @@ def _result(
     dropped: int,
     hit: Bools,
     tau: float,
+    late: int,
 ) -> Result:
     """Means of the groups, then differences and ratios to the first."""
     names = [name for name, _ in groups]
@@ -226,7 +234,7 @@ def _result(
         {
             "measure": ["mean"] * k + ["difference"] * (k - 1) + ["ratio"] * (k - 1),
             "group": names + names[1:] * 2,
-            "reference": [None] * k + [names[0]] * (2 * k - 2),
+            "reference": pd.Series([None] * k + [names[0]] * (2 * k - 2), dtype=object),
             "estimate": back(estimate),
             "std_error": std_error,
             "statistic": statistic,
@@ -242,6 +250,7 @@ def _result(
             "n_observations": sum(mine.size for _, mine in groups),
             "n_dropped": dropped,
             "n_events": int(hit.sum()),
+            "n_after_zero": late,
             "tau": float(tau),
             "level": level,
         },
