@@ -28,12 +28,24 @@ CASES = {
         {**TTE, "group": "trt", "strata": "celltype"},
         0,
     ),
+    "retinopathy_logrank_paired": (
+        "retinopathy",
+        {"time": "futime", "event": "status", "group": "trt", "strata": "id"},
+        0,
+    ),
+    "pbc_logrank_stage_rho": (
+        "pbc",
+        {"time": "time", "event": "died", "group": "stage", "strata": "sex"},
+        0.5,
+    ),
 }
 
 
 def data(name: str) -> pd.DataFrame:
     d = frame(name)
-    return d.assign(died=d["status"] - 1) if name == "lung" else d
+    if name == "lung":
+        return d.assign(died=d["status"] - 1)
+    return d.assign(died=d["status"] == 2) if name == "pbc" else d
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -62,3 +74,30 @@ def test_delayed_entry() -> None:
     excess = result.diagnostics["observed"][1] - result.diagnostics["expected"][1]
     agree(excess, known["observed_minus_expected_arm1"], CLOSED)
     agree(result.covariance.loc[1, 1], known["variance"], CLOSED)
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        (
+            "channing_logrank_exact",
+            {"time": "age", "event": "death", "group": "gender", "entry": "ageentry"},
+        ),
+        (
+            "cgd_logrank_exact",
+            {
+                "time": "tstop",
+                "event": "status",
+                "group": "hos_cat",
+                "entry": "tstart",
+                "strata": "sex",
+            },
+        ),
+    ],
+)
+def test_delayed_entry_is_the_exact_score_test(name: str, call: dict[str, str]) -> None:
+    r = golden(name)
+    row = logrank(data(name.split("_")[0]), **call).table.iloc[0]
+    agree(row["statistic"], r["chisq"], CLOSED)
+    agree(row["p_value"], r["p"], CLOSED)
+    assert row["df"] == r["df"]

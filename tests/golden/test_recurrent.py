@@ -89,3 +89,15 @@ def test_ghosh_lin_bladder() -> None:
     assert list(dict.fromkeys(curve["group"])) == list(known)
     for arm, r in known.items():
         ghosh_lin_agrees(curve[curve["group"] == arm], r)
+
+
+def test_infections_by_treatment() -> None:
+    r = golden("cgd_mcf")
+    curve = mean_cumulative_function(
+        data("cgd"), "tstop", "status", "id", entry="tstart", group="treat"
+    ).curve
+    assert curve["group"].tolist() == r["group"]
+    agree(curve["time"], r["time"], CLOSED)
+    agree(curve["n_at_risk"], r["n_risk"], CLOSED)
+    agree(curve["estimate"], r["mean_cumulative_function"], CLOSED)
+    agree(curve["std_error"], r["se_robust"], CLOSED)

@@ -39,6 +39,24 @@ def test_restricted_mean_survival(name: str) -> None:
             agree(row["p_value"], r["difference_p"], CLOSED)
 
 
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("veteran_rmst_celltype", {**TTE, "group": "celltype"}),
+        (
+            "channing_rmst_lefttrunc",
+            {"time": "age", "event": "death", "entry": "ageentry", "group": "gender"},
+        ),
+    ],
+)
+def test_restricted_mean_on_other_data(name: str, call: dict[str, str]) -> None:
+    r = golden(name)
+    table = rmst(data(name.split("_")[0]), **call, tau=r["tau"]).table
+    table = table[table["measure"] == "mean"]
+    agree(table["estimate"], r["rmst"], CLOSED)
+    agree(table["std_error"], r["se"], CLOSED)
+
+
 TIME_LOST = {
     "aj_right": ("tte", TTE),
     "aj_by_arm": ("tte", {**TTE, "group": "arm"}),
@@ -57,3 +75,19 @@ def test_restricted_mean_time_lost(name: str, cause: int) -> None:
     agree(table["estimate"], r["mean"][cause * k : cause * k + k], CLOSED)
     known = r["se_infinitesimal_jackknife"][cause * k : cause * k + k]
     agree(table["std_error"], known, CLOSED)
+
+
+@pytest.mark.parametrize("cause", [1, 2])
+@pytest.mark.parametrize("name", ["pbc_time_lost", "mgus2_time_lost_lefttrunc"])
+def test_time_lost_on_other_data(name: str, cause: int) -> None:
+    r = golden(name)
+    if name == "pbc_time_lost":
+        d = data("pbc")
+        d, columns = d[d["sex"] == "f"], {"time": "time", "event": "status"}
+    else:
+        d = data("mgus2").query("age >= 45 and etime > 0")
+        d = d.assign(from_month=12 * d["age"], to_month=12 * d["age"] + d["etime"])
+        columns = {"time": "to_month", "event": "event", "entry": "from_month"}
+    row = restricted_mean_time_lost(d, **columns, tau=r["tau"], cause=cause).table.iloc[0]
+    agree(row["estimate"], r["cause_1_2"][cause - 1], CLOSED)
+    agree(row["std_error"], r["se_infinitesimal_jackknife"][cause - 1], CLOSED)

@@ -112,6 +112,65 @@ def test_quantiles(name: str) -> None:
         agree(table[ours], r[theirs]["values"], CLOSED, ours)
 
 
+MORE: dict[str, tuple[str, dict[str, Any]]] = {
+    "cgd_km_weighted_cluster": (
+        "cgd",
+        {
+            "time": "tstop",
+            "event": "status",
+            "entry": "tstart",
+            "group": "treat",
+            "weights": "weight",
+            "cluster": "center",
+            "ci": "log-log",
+            "level": 0.9,
+        },
+    ),
+    "cgd_km_weighted": (
+        "cgd",
+        {
+            "time": "tstop",
+            "event": "status",
+            "entry": "tstart",
+            "group": "sex",
+            "weights": "weight",
+            "ci": "plain",
+        },
+    ),
+    "heart_km_cluster": ("heart", {**COUNTING, "group": "transplant", "cluster": "id"}),
+    "retinopathy_km_cluster": (
+        "retinopathy",
+        {"time": "futime", "event": "status", "group": "type", "cluster": "id", "ci": "log-log"},
+    ),
+    "channing_km_lefttrunc": (
+        "channing",
+        {"time": "age", "event": "death", "entry": "ageentry", "group": "gender"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MORE)
+def test_kaplan_meier_on_other_data(name: str) -> None:
+    source, call = MORE[name]
+    r = golden(name)
+    curve = kaplan_meier(data(source), **call).curve
+    assert curve["group"].astype(str).tolist() == r["group"]
+    for ours, theirs in (
+        ("time", "time"),
+        ("n_at_risk", "n_risk"),
+        ("n_events", "n_event"),
+        ("estimate", "surv"),
+        ("std_error", "se_surv"),
+        ("ci_low", "lower"),
+        ("ci_high", "upper"),
+    ):
+        agree(curve[ours], r[theirs], CLOSED, ours)
+    table = curve_quantiles(curve, np.array(r["q"]))
+    agree(table["estimate"], r["quantile_time"], CLOSED)
+    agree(table["ci_low"], r["quantile_lower"], CLOSED)
+    agree(table["ci_high"], r["quantile_upper"], CLOSED)
+
+
 def test_greenwood_takes_weights_as_copies() -> None:
     # km_weighted_greenwood: survfit(robust = FALSE). Weights with three decimals are a thousandth
     # of whole numbers; Greenwood's sum falls with the scale of the weights.
