@@ -217,31 +217,31 @@ def _result(
     """Means of the groups, then differences and ratios to the first."""
     names = [name for name, _ in groups]
     mean, error = np.array(means, float).T
-    k = len(names)
+    further = len(names) - 1
+    measure = np.repeat(["mean", "difference", "ratio"], [len(names), further, further])
+    ratio = measure == "ratio"
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = error / mean
-        log_ratio = np.log(mean[1:] / mean[0])
-        estimate = np.r_[mean, mean[1:] - mean[0], log_ratio]
+        estimate = np.r_[mean, mean[1:] - mean[0], np.log(mean[1:] / mean[0])]
         std_error = np.r_[error, np.hypot(error[1:], error[0]), np.hypot(relative[1:], relative[0])]
-        statistic = np.where(np.arange(3 * k - 2) < k, np.nan, estimate / std_error)
+        statistic = np.where(measure == "mean", np.nan, estimate / std_error)
     half = t_quantile(level, np.inf) * std_error
-    ratio = np.arange(3 * k - 2) >= 2 * k - 1
 
-    def back(values: Floats) -> Floats:
+    def natural(values: Floats) -> Floats:
         return np.where(ratio, np.exp(np.where(ratio, values, 0.0)), values)
 
     table = pd.DataFrame(
         {
-            "measure": ["mean"] * k + ["difference"] * (k - 1) + ["ratio"] * (k - 1),
+            "measure": measure.tolist(),
             "group": names + names[1:] * 2,
-            "reference": pd.Series([None] * k + [names[0]] * (2 * k - 2), dtype=object),
-            "estimate": back(estimate),
+            "reference": np.array([None] * len(names) + [names[0]] * 2 * further, dtype=object),
+            "estimate": natural(estimate),
             "std_error": std_error,
             "statistic": statistic,
             "df": np.inf,
             "p_value": two_sided_p(statistic, np.inf),
-            "ci_low": back(estimate - half),
-            "ci_high": back(estimate + half),
+            "ci_low": natural(estimate - half),
+            "ci_high": natural(estimate + half),
         }
     )
     return Result(
