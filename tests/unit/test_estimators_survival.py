@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import Any
 
@@ -493,6 +494,12 @@ def test_recurrent_refusals(recurrences: pd.DataFrame) -> None:
 
 
 # -------------------------------------------------------------------------------- hostile inputs
+
+
+def test_the_module_of_the_logrank_test_does_not_hide_it() -> None:
+    importlib.import_module("ketamine_outcomes.estimators.logrank")
+    assert callable(est.logrank)
+
 
 EVERY: dict[str, Callable[[pd.DataFrame], Result]] = {
     "kaplan_meier": lambda d: est.kaplan_meier(d, "t", "e", entry="a", cluster="id", weights="w"),
