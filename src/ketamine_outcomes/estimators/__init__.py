@@ -14,8 +14,11 @@ from .cox import cox
 from .cox_result import CoxResult
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
 from .linear_mixed import linear_mixed
+from .logrank import logrank
 from .marginal import gee
-from .nonparametric import kaplan_meier, logrank
+from .nonparametric import kaplan_meier, survival_quantiles
+from .recurrent import mean_cumulative_function
+from .restricted_mean import restricted_mean_time_lost, rmst
 from .results import EstimationError, InvalidInput, NotEstimable, Result
 from .weighting import (
     effective_sample_size,
@@ -39,7 +42,11 @@ __all__ = [
     "kaplan_meier",
     "linear_mixed",
     "logrank",
+    "mean_cumulative_function",
     "paired_exact",
     "propensity_weights",
+    "restricted_mean_time_lost",
+    "rmst",
     "standardised_mean_difference",
+    "survival_quantiles",
 ]

@@ -81,6 +81,19 @@ def numbers(data: pd.DataFrame, name: str) -> Floats:
     return values
 
 
+def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Floats | None]:
+    """Rows of weight above 0 with their weights; all rows and None without a column."""
+    if name is None:
+        return rows, None
+    weight = numbers(rows, name)
+    if (weight < 0).any():
+        raise InvalidInput(f"column {name!r} holds {int((weight < 0).sum())} negative weights")
+    if not (weight > 0).any():
+        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
+    kept = weight > 0
+    return rows.loc[kept].reset_index(drop=True), weight[kept]
+
+
 def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
     """A column as 0, 1, 2 ... with its sorted distinct values."""
     column = data[name]
@@ -97,7 +110,8 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
     """Make times that differ only by rounding equal (timefix of R's survival)."""
-    pooled = np.unique(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = np.sort(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = pooled[np.diff(pooled, prepend=-np.inf) > 0]
     if pooled.size < 2:
         return arrays
     gap, scale = np.diff(pooled), float(np.mean(np.abs(pooled)))
