@@ -12,6 +12,7 @@ from __future__ import annotations
 from .competing import aalen_johansen
 from .cox import cox
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
+from .gray import gray_test
 from .linear_mixed import linear_mixed
 from .marginal import gee
 from .nonparametric import kaplan_meier, logrank
@@ -34,6 +35,7 @@ __all__ = [
     "exact_rate",
     "exact_rate_ratio",
     "gee",
+    "gray_test",
     "kaplan_meier",
     "linear_mixed",
     "logrank",
