@@ -17,6 +17,7 @@ from .linear_mixed import linear_mixed
 from .marginal import gee
 from .nonparametric import kaplan_meier, logrank
 from .results import EstimationError, InvalidInput, NotEstimable, Result
+from .subdistribution import fine_gray
 from .weighting import (
     effective_sample_size,
     propensity_weights,
@@ -34,6 +35,7 @@ __all__ = [
     "exact_proportion",
     "exact_rate",
     "exact_rate_ratio",
+    "fine_gray",
     "gee",
     "gray_test",
     "kaplan_meier",
