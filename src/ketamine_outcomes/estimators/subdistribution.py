@@ -86,10 +86,10 @@ def fine_gray(
     Examples
     --------
     >>> rows = pd.DataFrame(
-    ...     {"t": [1, 2, 3, 4, 5, 6], "e": [1, 2, 1, 0, 1, 1], "x": [1, 0, 1, 0, 1, 0]}
+    ...     {"t": [1, 2, 3, 4, 5, 6], "e": [1, 2, 1, 0, 1, 1], "x": [1, 0, 0, 0, 1, 1]}
     ... )
     >>> fine_gray("x", rows, "t", "e").coefficients["estimate"].round(3).tolist()
-    [1.06]
+    [0.901]
     """
     check_level(level)
     if not isinstance(cause, int | np.integer) or cause < 1:
@@ -118,6 +118,10 @@ def fine_gray(
             "one cluster only: a cluster-robust standard error needs several; leave cluster out"
         )
     kind = np.where(code == cause, 1, np.where(code > 0, 2, 0))
+    order = np.lexsort((stop, stratum))  # rows in the order of time make every sum below fast
+    x, weight, unit = np.asfortranarray(x[order]), weight[order], unit[order]
+    start, stop, kind = start[order], stop[order], kind[order]
+    stratum, group = stratum[order], group[order]
     sets = risk_sets(start, stop, kind, stratum, group, weight)
     null = moments(sets, x, weight, np.zeros(len(terms)))
     _refuse_no_information(null, terms)

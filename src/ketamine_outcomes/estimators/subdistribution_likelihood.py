@@ -38,13 +38,13 @@ def moments(sets: RiskSets, x: Floats, weight: Floats, beta: Floats) -> Moments:
     shift = float(linear.max())
     risk = np.exp(linear - shift)
     load = weight * risk
-    sums = sets.sums(np.column_stack([load, load[:, None] * x]))
+    sums = sets.sums([load, *(load * column for column in x.T)])
     total = sums[:, 0]
     mean = sums[:, 1:] / total[:, None]
     died = sets.events
     events = np.asarray(np.bincount(sets.at, weight[died], minlength=total.size), float)
     log_likelihood = float(weight[died] @ linear[died] - events @ (np.log(total) + shift))
-    exposed = load * sets.exposure((events / total)[:, None])[:, 0]
+    exposed = load * sets.exposure([events / total])[0]
     information = x.T @ (exposed[:, None] * x) - mean.T @ (events[:, None] * mean)
     return Moments(
         log_likelihood,
@@ -63,9 +63,10 @@ def score_residuals(sets: RiskSets, x: Floats, at: Moments) -> Floats:
 
     eta_i = integral of (x_i - mean) w_i dM_i (Fine & Gray 1999).
     """
-    step = at.step
-    exposed = sets.exposure(np.column_stack([step, step[:, None] * at.mean]))
-    residual = at.risk[:, None] * (exposed[:, 1:] - x * exposed[:, [0]])
+    hazard, *drift = sets.exposure([at.step, *(at.step * column for column in at.mean.T)])
+    residual = np.empty_like(x)
+    for k, (column, passed) in enumerate(zip(x.T, drift, strict=True)):
+        residual[:, k] = at.risk * (passed - column * hazard)
     residual[sets.events] += x[sets.events] - at.mean[sets.at]
     return residual
 

@@ -9,6 +9,7 @@ times the number of event times.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +33,12 @@ class Observed:
     entry: Floats  # distinct entry times, none without delayed entry
     entered: Floats  # share that enters at each among those who have entered
 
-    def before(self, times: Floats) -> Floats:
-        """Share W(t-) at each of `times`."""
-        stays = np.r_[1.0, np.cumprod(_left_over(self.censored, self.at_risk))]
-        came = np.r_[np.cumprod((1 - self.entered)[::-1])[::-1], 1.0]
+    def before(self, times: Floats, since: float, until: float) -> Floats:
+        """Share W(t-) at each of `times`, up to a factor: only `since` <= t <= `until` matters."""
+        left = _left_over(self.censored, self.at_risk)
+        stays = np.r_[1.0, np.cumprod(np.where(self.time >= since, left, 1.0))]
+        known = np.where(self.entry < until, 1 - self.entered, 1.0)
+        came = np.r_[np.cumprod(known[::-1])[::-1], 1.0]
         share = stays[np.searchsorted(self.time, times)]
         share = share * came[np.searchsorted(self.entry, times)]
         return np.asarray(np.where(times <= self.end, share, 0.0), float)
@@ -110,11 +113,11 @@ class RiskSets:
     factor_high: Ints  # first entry after the same cell
     cells: list[Cell]
 
-    def sums(self, values: Floats) -> Floats:
-        """Weighted sum of `values` (n, k) over the rows at risk at each event time, (m, k)."""
+    def sums(self, columns: Sequence[Floats]) -> Floats:
+        """Weighted sums of k columns (n,) over the rows at risk at each event time, (m, k)."""
         m = self.time.size
-        out = np.empty((m, values.shape[1]))
-        for k, v in enumerate(values.T):
+        out = np.empty((m, len(columns)), order="F")
+        for k, v in enumerate(columns):
             change = np.asarray(np.bincount(self.leave, v, minlength=m + 1), float)
             change -= np.bincount(self.enter, v, minlength=m + 1)
             out[:, k] = np.cumsum(change[::-1])[::-1][1:]
@@ -125,18 +128,19 @@ class RiskSets:
                 out[:, k] += np.bincount(self.factor_time, self.factor * inside, minlength=m)
         return out
 
-    def exposure(self, steps: Floats) -> Floats:
-        """Weighted sum of `steps` (m, k) over the event times at which each row is at risk."""
-        out = np.empty((self.enter.size, steps.shape[1]))
-        for k, step in enumerate(steps.T):
+    def exposure(self, columns: Sequence[Floats]) -> list[Floats]:
+        """Weighted sums of columns (m,) over the event times at which each row is at risk."""
+        out = []
+        for step in columns:
             total = np.r_[0.0, np.cumsum(step)]
-            out[:, k] = total[self.leave] - total[self.enter]
+            column = total[self.leave] - total[self.enter]
             if self.late.size:
                 weighted = self.factor * step[self.factor_time]
                 rest = np.r_[np.cumsum(weighted[::-1])[::-1], 0.0]
-                out[self.late, k] += self.share * (
+                column[self.late] += self.share * (
                     rest[self.position] - rest[self.factor_high[self.position]]
                 )
+            out.append(column)
         return out
 
 
@@ -177,7 +181,8 @@ def risk_sets(
         censored = kind[rows] == 0
         stays = observed(begin, stop[rows], censored, weight[rows])
         other = rows[(kind[rows] == 2) & (leave[rows] < high)]
-        kept = stays.before(stop[other])
+        between = stop[other].min(initial=np.inf), time[low:high].max(initial=-np.inf)
+        kept = stays.before(stop[other], *between)
         if (kept <= 0).any():
             raise NotEstimable(
                 "nobody is under observation for a while, so that the weights after an event of "
@@ -188,7 +193,7 @@ def risk_sets(
         counted[: own_events.size - 1] = own_events[1:]
         those = slice(n_late, n_late + other.size)
         cells.append(Cell(rows, low, high, offset, those, counted, censored, stays))
-        factors.append(stays.before(time[low:high]))
+        factors.append(stays.before(time[low:high], *between))
         late.append(other)
         share.append(1 / kept)
         position.append(offset + leave[other] - low)
