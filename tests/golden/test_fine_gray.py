@@ -11,7 +11,8 @@ from golden_support import OPTIMISED, agree, agree_log, by_term, frame, golden
 
 from ketamine_outcomes.estimators import fine_gray
 
-TTE = {"formula": "age + male + stage + marker", "time": "time", "event": "status"}
+STATUS = {"time": "time", "event": "status"}
+TTE = {**STATUS, "formula": "age + male + stage + marker"}
 MGUS2 = {"formula": "age + sex + hgb + mspike", "time": "etime", "event": "event"}
 PBC = {
     "formula": "age + edema + np.log(bili) + np.log(albumin)",
@@ -39,6 +40,15 @@ CRR: dict[str, tuple[str, dict[str, Any]]] = {
     "mgus2_crr_cause1": ("mgus2", MGUS2),
     "mgus2_crr_cause2": ("mgus2", {**MGUS2, "cause": 2}),
     "pbc_crr": ("pbc", PBC),
+    "bmt_crr": ("bmt", {**STATUS, "formula": "disease + age * donor_age"}),
+    "melanoma_crr_cengroup": (
+        "melanoma",
+        {**STATUS, "formula": "age + male + np.log(thickness)", "censoring_group": "ulcer"},
+    ),
+    "transplant_crr_cengroup": (
+        "transplant",
+        {**STATUS, "formula": "age + sex + year", "cause": 2, "censoring_group": "abo"},
+    ),
 }
 
 
@@ -93,10 +103,48 @@ def test_predicted_incidence() -> None:
         agree(mine["estimate"], r[f"cif_subject{row + 1}"], OPTIMISED)
 
 
-def test_delayed_entry() -> None:
-    r = golden("finegray_coxph_lefttrunc")
-    call = {**TTE, "formula": "age + male + marker", "entry": "entry"}
-    fit = fine_gray(**call, data=frame("tte"))
+def test_frequency_weights_are_repeated_rows() -> None:
+    r = golden("melanoma_crr_copies")
+    formula = "age + male + np.log(thickness)"
+    fit = fine_gray(formula, frame("melanoma"), **STATUS, weights="copies")
+    terms = list(fit.coefficients["term"])
+    agree(fit.coefficients["estimate"], r_terms(r["coef"], terms), OPTIMISED)
+    agree(fit.log_likelihood, r["log_pseudo_likelihood"], OPTIMISED)
+    agree(fit.diagnostics["log_likelihood_null"], r["log_pseudo_likelihood_null"], OPTIMISED)
+    naive = fit.diagnostics["std_error_information"]
+    diagonal = np.diag(np.array(r["vcov_inverse_information"]["values"]))
+    agree([naive[t] for t in terms], np.sqrt(diagonal), OPTIMISED)
+    # the robust standard error of repeated rows needs the rows: each is a unit of its own
+    rows = frame("melanoma")
+    rows = rows.loc[rows.index.repeat(rows["copies"])]
+    again = fine_gray(formula, rows, **STATUS)
+    agree(again.coefficients["std_error"], r_terms(r["se_robust"], terms), OPTIMISED)
+    agree(again.covariance, r["vcov_robust"]["values"], OPTIMISED)
+
+
+LATE = {**STATUS, "entry": "entry"}
+ENTRY: dict[str, tuple[str, dict[str, Any]]] = {
+    "finegray_coxph_lefttrunc": ("tte", {**LATE, "formula": "age + male + marker"}),
+    "bmt_finegray_lefttrunc_cluster": (
+        "bmt",
+        {**LATE, "formula": "disease + age", "cluster": "site"},
+    ),
+    "transplant_finegray_lefttrunc": (
+        "transplant",
+        {**LATE, "formula": "age + sex + year", "cause": 2},
+    ),
+    "transplant_finegray_lefttrunc_strata": (
+        "transplant",
+        {**LATE, "formula": "age + year", "cause": 2, "strata": "sex"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ENTRY)
+def test_delayed_entry(name: str) -> None:
+    source, call = ENTRY[name]
+    r = golden(name)
+    fit = fine_gray(**call, data=frame(source))
     table, terms = fit.coefficients, list(fit.coefficients["term"])
     agree(table["estimate"], r_terms(r["coef"], terms), OPTIMISED)
     agree(np.exp(table["estimate"]), r_terms(r["hazard_ratio"], terms), OPTIMISED)
