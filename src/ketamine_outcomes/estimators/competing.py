@@ -102,7 +102,7 @@ def aalen_johansen(
         probability weights use jackknife.
     cluster
         Column of the units that repeat. When given, the standard error is the infinitesimal
-        jackknife summed by cluster, whatever `variance` says.
+        jackknife summed by cluster, whatever `variance` says; NaN in a group of one cluster.
     variance
         greenwood (multinomial jumps, as R's etm and prodlim), jackknife (infinitesimal
         jackknife by row, as survfit) or aalen (as cmprsk::cuminc).
@@ -122,7 +122,7 @@ def aalen_johansen(
     InvalidInput
         A column is missing or holds something else than its role needs.
     NotEstimable
-        Every row is censored, or has weight 0.
+        Every row is censored, or has weight 0; one cluster only.
 
     Notes
     -----
@@ -148,6 +148,10 @@ def aalen_johansen(
     start, stop, code = survival_times(rows, time, event, entry)
     label, levels = codes(rows, group) if group else (np.zeros(len(rows), np.int64), ["all"])
     unit = codes(rows, cluster)[0] if cluster else None
+    if unit is not None and int(unit.max()) == 0:
+        raise NotEstimable(
+            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
+        )
     model_based = variance != "jackknife" and unit is None
     if variance == "aalen" and model_based and weight is not None and (weight % 1 != 0).any():
         raise InvalidInput(
@@ -179,6 +183,8 @@ def aalen_johansen(
                 None if unit is None else unit[mine],
             )
         std_error = np.sqrt(np.maximum(spread, 0.0))
+        if unit is not None and np.ptp(unit[mine]) == 0:
+            std_error[:] = np.nan
         for k, number in enumerate(causes):
             estimate = steps.incidence[:, k]
             low, high = probability_interval(estimate, std_error[:, k], ci, level)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -59,7 +59,7 @@ def gray_test(
     >>> gray_test(rows, "t", "e", "g").table["df"].tolist()
     [1]
     """
-    asked = [cause] if isinstance(cause, int | np.integer) else list(cause)
+    asked = list(cause) if isinstance(cause, Iterable) else [cause]
     if not asked or not all(isinstance(k, int | np.integer) and k >= 1 for k in asked):
         raise InvalidInput("cause must be a whole number from 1 on, or several of them")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, strata]))
@@ -103,7 +103,7 @@ def gray_test(
 
 def _chi_square(score: Floats, variance: Floats, cause: int) -> float:
     scale = np.sqrt(np.diag(variance))
-    singular = bool((scale <= 0).any())
+    singular = not bool((scale > 0).all())
     if not singular:
         unit = variance / np.outer(scale, scale)
         singular = np.linalg.eigvalsh(unit)[0] <= SINGULAR
@@ -160,7 +160,8 @@ def _score(stop: Floats, kind: Ints, label: Ints, n_groups: int) -> tuple[Floats
         rest = path[-1] - path
         live = present[:, r]
         s, size = before[:, r], safe[:, r]
-        tied = np.where(events > 1, 1 - (events - 1) / np.where(events > 1, full_sum * s - 1, 1), 1)
+        several = live & (events > 1)
+        tied = 1 - np.where(several, events - 1, 0) / np.where(several, full_sum * s - 1, 1)
         noise = np.where(live, tied * s * events / (full_sum * size), 0.0)
         by_cause = direct + (1 - ratio[:, [r]]) * rest
         variance += (by_cause * noise[:, None]).T @ by_cause

@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -32,9 +33,14 @@ class Design:
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        from formulaic.errors import DataMismatchWarning  # lazy: 1 s
+
         try:
-            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except _formula_errors() as error:
+            with warnings.catch_warnings():
+                # formulaic warns of a new level, with its value
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
@@ -125,7 +131,7 @@ def survival_times(
     """Entry (-inf without delayed entry), end and event code of every row, checked."""
     stop = numbers(data, time)
     coded = numbers(data, event)
-    if (coded < 0).any() or (coded != np.floor(coded)).any():
+    if (coded < 0).any() or (coded > 2**31).any() or (coded != np.floor(coded)).any():
         raise InvalidInput(f"column {event!r} must hold 0 (censored) or a cause 1, 2, ...")
     if entry is None:
         if (stop < 0).any():

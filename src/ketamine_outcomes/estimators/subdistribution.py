@@ -97,9 +97,10 @@ def fine_gray(
     also = [time, event, entry, weights, strata, censoring_group, cluster]
     require_columns(data, also)
     if weights is not None:
-        data = data.loc[data[weights].to_numpy() != 0]
-        if data.empty:
+        used = data[weights].to_numpy() != 0
+        if used.size and not used.any():
             raise NotEstimable(f"every weight in {weights!r} is 0: no row is left")
+        data = data.loc[used]
     built = design(formula, data, also, response=False, intercept=False)
     rows, terms = built.data, built.terms
     start, stop, code = survival_times(rows, time, event, entry)

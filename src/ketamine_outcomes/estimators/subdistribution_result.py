@@ -90,9 +90,7 @@ class FineGrayResult(Result):
         if ci not in INTERVALS:
             raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
         level = fitted.level if level is None else check_level(level)
-        asked = None if times is None else np.unique(np.asarray(times, float))
-        if asked is not None and not np.isfinite(asked).all():
-            raise InvalidInput("times must be finite numbers")
+        asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)
         sets, at = fitted.sets, fitted.at
         parts = []
@@ -135,7 +133,20 @@ class FineGrayResult(Result):
         return table.assign(cause=fitted.cause)[CURVE_COLUMNS].reset_index(drop=True)
 
 
+def _checked(times: ArrayLike | None) -> Floats | None:
+    if times is None:
+        return None
+    try:
+        asked = np.unique(np.asarray(times, float))
+    except (TypeError, ValueError):
+        asked = np.array([np.nan])
+    if not np.isfinite(asked).all():
+        raise InvalidInput("times must be finite numbers")
+    return asked
+
+
 def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
+    require_columns(new_data, [fitted.strata])
     matrix = fitted.built.new(new_data)
     keep = [i for i, c in enumerate(fitted.built.spec.column_names) if c != "Intercept"]
     if not len(matrix):
@@ -144,7 +155,6 @@ def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
         raise InvalidInput("new_data holds covariates that are not finite")
     stratum = np.zeros(len(matrix), np.int64)
     if fitted.strata is not None:
-        require_columns(new_data, [fitted.strata])
         stratum = pd.Index(fitted.strata_levels).get_indexer(pd.Index(new_data[fitted.strata]))
         if (stratum < 0).any():
             raise InvalidInput(f"column {fitted.strata!r} holds a stratum that the fit never saw")
