@@ -26,6 +26,9 @@ def data(name: str) -> pd.DataFrame:
     if name == "tte_untied":
         d = frame("tte")
         return d.assign(time=d["time"] + d["patient"] / 10000)
+    if name == "tte_coarse":
+        d = frame("tte")
+        return d.assign(time=np.floor(d["time"] / 4))
     return frame(name)
 
 
@@ -40,6 +43,10 @@ CRR: dict[str, tuple[str, dict[str, Any]]] = {
     "mgus2_crr_cause1": ("mgus2", MGUS2),
     "mgus2_crr_cause2": ("mgus2", {**MGUS2, "cause": 2}),
     "pbc_crr": ("pbc", PBC),
+    "crr_coarse_times": (
+        "tte_coarse",
+        {**STATUS, "formula": "age + male + stage", "censoring_group": "arm"},
+    ),
     "bmt_crr": ("bmt", {**STATUS, "formula": "disease + age * donor_age"}),
     "melanoma_crr_cengroup": (
         "melanoma",

@@ -216,7 +216,10 @@ def _newton(
         proposed = moments(sets, x, weight, beta + step)
         slack = 1e-13 * (1 + abs(fit.log_likelihood))
         halvings = 0
-        while not proposed.log_likelihood >= fit.log_likelihood - slack:
+        while not (
+            proposed.log_likelihood >= fit.log_likelihood - slack
+            and np.isfinite(proposed.information).all()
+        ):
             halvings += 1
             if halvings > 30:
                 raise NotEstimable(

@@ -32,6 +32,7 @@ class Moments:
         return self.events / self.total
 
 
+@np.errstate(all="ignore")  # a step too far overflows; the search then shortens it
 def moments(sets: RiskSets, x: Floats, weight: Floats, beta: Floats) -> Moments:
     """Breslow's pseudo-likelihood, score and information at `beta`."""
     linear = x @ beta

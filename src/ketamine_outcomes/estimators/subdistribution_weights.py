@@ -32,11 +32,13 @@ class Observed:
     end: float  # last end of follow-up: nobody is known to be observed after it
     entry: Floats  # distinct entry times, none without delayed entry
     entered: Floats  # share that enters at each among those who have entered
+    origin: float  # censorings up to here do not count: crr takes G(0) for G(0-)
 
     def before(self, times: Floats, since: float, until: float) -> Floats:
         """Share W(t-) at each of `times`, up to a factor: only `since` <= t <= `until` matters."""
         left = _left_over(self.censored, self.at_risk)
-        stays = np.r_[1.0, np.cumprod(np.where(self.time >= since, left, 1.0))]
+        counts = (self.time >= since) & (self.time > self.origin)
+        stays = np.r_[1.0, np.cumprod(np.where(counts, left, 1.0))]
         known = np.where(self.entry < until, 1 - self.entered, 1.0)
         came = np.r_[np.cumprod(known[::-1])[::-1], 1.0]
         share = stays[np.searchsorted(self.time, times)]
@@ -61,7 +63,7 @@ def observed(start: Floats | None, stop: Floats, censored: Bools, weight: Floats
     d = np.asarray(np.bincount(place, weight[censored], minlength=time.size), float)
     y = running[np.searchsorted(ends, time)]
     if start is None:
-        return Observed(time, y, d, ends[-1], np.zeros(0), np.zeros(0))
+        return Observed(time, y, d, ends[-1], np.zeros(0), np.zeros(0), 0.0)
     after = running[np.searchsorted(ends, time, side="right")]
     begin_order = np.argsort(start, kind="stable")
     begins = start[begin_order]
@@ -71,7 +73,7 @@ def observed(start: Floats | None, stop: Floats, censored: Bools, weight: Floats
     size = np.asarray(np.bincount(which, weight), float)
     present = running[np.searchsorted(ends, entry, side="right")]
     present = present - to_come[np.searchsorted(begins, entry, side="right")]
-    return Observed(time, y, d, ends[-1], entry, 1 - _left_over(size, present))
+    return Observed(time, y, d, ends[-1], entry, 1 - _left_over(size, present), -np.inf)
 
 
 @dataclass(frozen=True)

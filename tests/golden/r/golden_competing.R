@@ -32,6 +32,7 @@ CR <- function(id, file, what, form, cause, more = "", rows = "") G(id, file, wh
 CR("bmt_crr", "bmt", "Fine-Gray, relapse, disease and ages", "disease + age * donor_age", 1)
 CR("melanoma_crr_cengroup", "melanoma", "Fine-Gray, censoring by ulcer", "age + male + log(thickness)", 1, ", cengroup = d$ulcer")
 CR("transplant_crr_cengroup", "transplant", "Fine-Gray, cause 2 of 3, censoring by blood group (4 groups of unequal length)", "age + sex + year", 2, ", cengroup = d$abo")
+CR("crr_coarse_times", "tte", "Fine-Gray, heavy ties, events and censorings at time 0, censoring by arm", "age + male + stage", 1, ", cengroup = d$arm", rows = "d$time <- floor(d$time / 4)\n")
 CR("melanoma_crr_copies", "melanoma", "Fine-Gray on rows repeated as often as `copies` says: frequency weights", "age + male + log(thickness)", 1, rows = "d <- d[rep(seq_len(nrow(d)), d$copies), ]\n")
 FG <- function(id, file, what, form, vars, extra = "", cl = "id", cause = 1) G(id, file, what, paste0(state, sprintf('fg <- finegray(Surv(entry, time, state) ~ .%s, data = d[c("entry", "time", "state", "id", "site", %s)], id = id, etype = "%d")\ncoxph(Surv(fgstart, fgstop, fgstatus) ~ %s%s, weights = fgwt, data = fg, cluster = %s, ties = "breslow", control = CC)', extra, vars, cause, form, extra, cl)), cox_out, "survival")
 FG("bmt_finegray_lefttrunc_cluster", "bmt", "Fine-Gray with delayed entry, SE by site", "disease + age", '"disease", "age"', cl = "site")
