@@ -1,4 +1,4 @@
-"""kaplan_meier and survival_quantiles against survfit; aalen_johansen too, and a formula."""
+"""kaplan_meier and survival_quantiles against survfit."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from golden_support import CLOSED, agree, at_times, frame, golden
 
-from ketamine_outcomes.estimators import aalen_johansen, kaplan_meier, survival_quantiles
+from ketamine_outcomes.estimators import kaplan_meier, survival_quantiles
 from ketamine_outcomes.estimators.nonparametric import curve_quantiles, probability_interval
 
 STATUS = {"time": "time", "event": "status"}
@@ -185,65 +185,3 @@ def test_greenwood_takes_weights_as_copies() -> None:
         curve["estimate"].to_numpy(), curve["std_error"].to_numpy(), "log-log", 0.95
     )
     curve_agrees(curve.assign(ci_low=low, ci_high=high), r, ("std_error", "ci_low", "ci_high"))
-
-
-@pytest.mark.parametrize(
-    ("name", "source", "call", "where"),
-    [
-        ("aj_greenwood", "tte", {}, None),
-        ("aj_greenwood_lefttrunc", "tte", {"entry": "entry"}, None),
-        ("mgus2_aj_greenwood_F", "mgus2", {"group": "sex"}, "F"),
-        ("mgus2_aj_greenwood_M", "mgus2", {"group": "sex"}, "M"),
-        ("mgus2_aj_lefttrunc", "mgus2_age", {"entry": "age"}, None),
-    ],
-)
-def test_greenwood(name: str, source: str, call: dict[str, str], where: str | None) -> None:
-    r = golden(name)
-    if source == "tte":
-        rows, columns = frame("tte"), STATUS
-    else:
-        d = frame("mgus2")
-        rows, columns = d, {"time": "etime", "event": "event"}
-        if source == "mgus2_age":
-            d = d.assign(until=d["age"] + d["etime"] / 12)
-            rows = d[(d["until"] > d["age"]) & (d["age"] >= 50)]
-            columns = {"time": "until", "event": "event"}
-    curve = aalen_johansen(rows, **columns, **call).curve
-    if where:
-        curve = curve[curve["group"] == where]
-    for cause in (1, 2):
-        mine = curve[curve["cause"] == cause]
-        agree(at_times(mine, r["times"], "estimate"), r[f"cause_{cause}"]["estimate"], CLOSED)
-        agree(at_times(mine, r["times"], "std_error"), r[f"cause_{cause}"]["se_greenwood"], CLOSED)
-
-
-JACKKNIFE = {
-    "aj_right": ("tte", {**STATUS, "ci": "log"}),
-    "aj_by_arm": ("tte", {**STATUS, "group": "arm", "ci": "log"}),
-    "aj_loglog": ("tte", {**STATUS, "group": "arm", "ci": "log-log"}),
-    "aj_lefttrunc": ("tte", {**STATUS, "entry": "entry", "ci": "log"}),
-    "aj_lefttrunc_by_arm": ("tte", {**STATUS, "entry": "entry", "group": "arm", "ci": "log"}),
-    "mgus2_aj": ("mgus2", {"time": "etime", "event": "event", "group": "sex", "ci": "log"}),
-    "mgus2_aj_loglog": ("mgus2", {"time": "etime", "event": "event", "ci": "log-log"}),
-}
-
-
-@pytest.mark.parametrize("name", JACKKNIFE)
-def test_infinitesimal_jackknife(name: str) -> None:
-    source, call = JACKKNIFE[name]
-    r = golden(name)["at_times"]
-    curve = aalen_johansen(frame(source), **call, variance="jackknife").curve
-    for stratum in dict.fromkeys(r["stratum"]):
-        rows = [i for i, s in enumerate(r["stratum"]) if s == stratum]
-        times = [r["time"][i] for i in rows]
-        mine = curve[curve["group"].astype(str) == stratum.split("=")[-1]]
-        for cause in (1, 2):
-            part = mine[mine["cause"] == cause]
-            for ours, theirs in (
-                ("estimate", "probability_in_state"),
-                ("std_error", "se_infinitesimal_jackknife"),
-                ("ci_low", "lower95"),
-                ("ci_high", "upper95"),
-            ):
-                expected = [r[theirs]["values"][i][cause] for i in rows]
-                agree(at_times(part, times, ours), expected, CLOSED, f"{ours} {stratum}")

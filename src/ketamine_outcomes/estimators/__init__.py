@@ -13,6 +13,7 @@ from .competing import aalen_johansen
 from .cox import cox
 from .cox_result import CoxResult
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
+from .gray import gray_test
 from .linear_mixed import linear_mixed
 from .logrank import logrank
 from .marginal import gee
@@ -20,6 +21,7 @@ from .nonparametric import kaplan_meier, survival_quantiles
 from .recurrent import mean_cumulative_function
 from .restricted_mean import restricted_mean_time_lost, rmst
 from .results import EstimationError, InvalidInput, NotEstimable, Result
+from .subdistribution import fine_gray
 from .weighting import (
     effective_sample_size,
     propensity_weights,
@@ -38,7 +40,9 @@ __all__ = [
     "exact_proportion",
     "exact_rate",
     "exact_rate_ratio",
+    "fine_gray",
     "gee",
+    "gray_test",
     "kaplan_meier",
     "linear_mixed",
     "logrank",

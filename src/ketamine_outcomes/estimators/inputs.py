@@ -134,7 +134,7 @@ def survival_times(
     """Entry (-inf without delayed entry), end and event code of every row, checked."""
     stop = numbers(data, time)
     coded = numbers(data, event)
-    if (coded < 0).any() or (coded != np.floor(coded)).any():
+    if (coded < 0).any() or (coded > 2**31).any() or (coded != np.floor(coded)).any():
         raise InvalidInput(f"column {event!r} must hold 0 (censored) or a cause 1, 2, ...")
     if entry is None:
         if (stop < 0).any():
