@@ -15,6 +15,7 @@ from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
 from .linear_mixed import linear_mixed
 from .marginal import gee
 from .nonparametric import kaplan_meier, logrank
+from .quantile import quantile_regression
 from .results import EstimationError, InvalidInput, NotEstimable, Result
 from .weighting import (
     effective_sample_size,
@@ -39,5 +40,6 @@ __all__ = [
     "logrank",
     "paired_exact",
     "propensity_weights",
+    "quantile_regression",
     "standardised_mean_difference",
 ]
