@@ -9,8 +9,9 @@ The moment estimates are those of R's geepack, with r the Pearson residual and w
 scale = sum(w r^2) / sum(w); exchangeable alpha = sum(w_j w_k r_j r_k) / sum(w_j w_k) / scale over
 all pairs j < k of a cluster; AR(1) alpha solves
 sum_pairs w_j w_k d alpha^(d-1) (r_j r_k / scale - alpha^d) = 0 with d the steps between j and k.
-No degrees of freedom are taken off. Under a fixed scale, alpha is divided by the scale estimate of
-the independence fit, as geepack does with scale.fix.
+No degrees of freedom are taken off. Under a fixed scale, alpha is divided by the mean of r^2 in the
+independence fit, as geepack does with scale.fix (geepack 1.3.9 leaves the offset out of that mean;
+here it is kept).
 """
 
 from __future__ import annotations
@@ -292,11 +293,12 @@ def _correlated(problem: Problem, at: State) -> tuple[State, float, Floats, Floa
     """Beta and alpha in turn, from the independence fit."""
     correlation = Correlation(problem)
     root = np.sqrt(problem.weights)
-    frozen = None if problem.scale is None else _scale(problem, _standardised(problem, at)[1])
+    start = float(np.mean((_standardised(problem, at)[1] / root) ** 2))
     alpha = 0.0
     for _ in range(ROUNDS):
         z, e = _standardised(problem, at)
-        raw = correlation.estimate(e / root, frozen or _scale(problem, e), alpha)
+        scale = _scale(problem, e) if problem.scale is None else start
+        raw = correlation.estimate(e / root, scale, alpha)
         before, alpha = alpha, correlation.inside(raw)
         steady = abs(alpha - before) < CONVERGED
         z, e = correlation.whiten(z, alpha), correlation.whiten(e, alpha)
