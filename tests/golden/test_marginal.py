@@ -15,7 +15,7 @@ from ketamine_outcomes.estimators import Result, gee, linear_mixed
 MEDIUM = "week + post * route"
 # CR2 of clubSandwich and Kauermann-Carroll take different square roots of the same matrix; they are
 # the same only where the working covariance is constant and diagonal within a cluster.
-CR2_OTHER_ROOT = 2e-3
+CR2_OTHER_ROOT = 5e-3
 CR = {"CR0": "none", "CR2": "kauermann_carroll", "CR3": "mancl_derouen"}
 HC = {"HC0": "none", "HC2": "kauermann_carroll", "HC3": "mancl_derouen"}
 

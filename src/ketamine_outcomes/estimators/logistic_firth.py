@@ -9,12 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize, special
+from scipy import linalg, optimize, special
 
 from .results import Floats, NotEstimable
 
-STEPS = 500
+STEPS = 200
+LONGEST = 5.0  # step of any row, on the logit scale
 DECREMENT = 1e-20  # score' information^-1 score at the maximum
+CLOSE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -46,50 +48,78 @@ class FirthFit:
     likelihood_ratio: Floats
 
 
-def _value(rows: Rows, beta: Floats) -> tuple[float, Floats, Floats]:
-    """Penalised log likelihood, its gradient and the information."""
+@dataclass(frozen=True)
+class _Point:
+    """Penalised log likelihood with its derivatives; `curvature` is minus the second."""
+
+    value: float
+    gradient: Floats
+    information: Floats
+    curvature: Floats
+
+
+def _at(rows: Rows, beta: Floats) -> _Point | None:
+    """None where the information is singular within rounding."""
     eta = rows.x @ beta + rows.offset
     share = special.expit(eta)
-    root = np.sqrt(rows.trials * share * special.expit(-eta))
-    z = rows.x * root[:, None]
+    spread = share * special.expit(-eta)
+    weight = rows.trials * spread
+    z = rows.x * np.sqrt(weight)[:, None]
     information = z.T @ z
     sign, log_determinant = np.linalg.slogdet(information)
     if sign <= 0 or not np.isfinite(log_determinant):
-        return -np.inf, np.zeros_like(beta), information
-    leverage = np.einsum("ij,ij->i", z @ np.linalg.inv(information), z)
+        return None
+    inverse = np.linalg.inv(information)
+    leverage = np.einsum("ij,ij->i", z @ inverse, z)
     gradient = rows.x.T @ (rows.trials * (rows.y - share) + leverage * (0.5 - share))
     log_likelihood = float(rows.trials @ (rows.y * eta - np.logaddexp(0, eta)))
-    return log_likelihood + 0.5 * float(log_determinant), gradient, information
+    # the second derivative of log(det(information)) / 2
+    bend = leverage * (1 - 6 * spread)
+    skewed = rows.x * (1 - 2 * share)[:, None]
+    turned = np.array([inverse @ ((z * column[:, None]).T @ z) for column in skewed.T])
+    curvature = information - 0.5 * (
+        (rows.x * bend[:, None]).T @ rows.x - np.einsum("aij,bji->ab", turned, turned)
+    )
+    value = log_likelihood + 0.5 * float(log_determinant)
+    return _Point(value, gradient, information, curvature)
+
+
+def _step(at: _Point, free: list[int]) -> Floats:
+    """Newton's step, or Fisher's where the likelihood is not concave."""
+    part = np.ix_(free, free)
+    try:
+        factor = linalg.cho_factor(at.curvature[part])
+    except np.linalg.LinAlgError:
+        factor = linalg.cho_factor(at.information[part])
+    return np.asarray(linalg.cho_solve(factor, at.gradient[free]), float)
 
 
 def maximise(rows: Rows, start: Floats, free: list[int]) -> Peak:
     """Maximise over the coefficients `free`, the others held at their start."""
-    beta = start.copy()
-    value, gradient, information = _value(rows, beta)
-    for _ in range(STEPS if free else 0):
-        part = gradient[free]
+    beta, at = start.copy(), _at(rows, start)
+    for _ in range(STEPS):
+        if at is None:
+            break
         try:
-            step = np.linalg.solve(information[np.ix_(free, free)], part)
+            step = _step(at, free) if free else np.zeros(0)
         except np.linalg.LinAlgError:
             break
-        decrement = float(part @ step)
-        if decrement <= DECREMENT:
-            return Peak(beta, value, information)
-        step *= min(1.0, 3.0 / float(np.abs(step).max()))
+        climb = float(at.gradient[free] @ step)
+        if climb <= DECREMENT:
+            return Peak(beta, at.value, at.information)
+        step = step * min(1.0, LONGEST / float(np.abs(rows.x[:, free] @ step).max()))
         for _halving in range(40):
             proposal = beta.copy()
             proposal[free] += step
-            new_value, new_gradient, new_information = _value(rows, proposal)
-            if new_value >= value - 1e-14 * (1 + abs(value)):
+            reached = _at(rows, proposal)
+            # the climb of a short last step is lost in rounding
+            slack = CLOSE if climb < CLOSE else 0.0
+            if reached is not None and reached.value >= at.value - slack:
                 break
             step = step / 2
         else:
-            if decrement < 1e-12:  # no climb is left within rounding
-                return Peak(beta, value, information)
             break
-        beta, value, gradient, information = proposal, new_value, new_gradient, new_information
-    if not free and np.isfinite(value):
-        return Peak(beta, value, information)
+        beta, at = proposal, reached
     raise NotEstimable("the penalised likelihood did not converge: use fewer terms")
 
 
