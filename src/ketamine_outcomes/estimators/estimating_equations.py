@@ -39,6 +39,7 @@ SEPARATED = (
     "merge groups, or give the group its exact bound"
 )
 NO_CONVERGENCE = "the estimating equations did not converge: take fewer terms or another link"
+NO_ERROR = "the terms fit the response without error: no standard error can be computed"
 NO_CORRELATION = (
     "the working correlation is outside the range that its structure allows: use "
     'corr="independence", which is valid whatever the correlation'
@@ -101,16 +102,14 @@ class Fit:
     covariance: dict[str, Floats]
 
 
-def _at(problem: Problem, beta: Floats, eta: Floats | None = None) -> State | None:
+def _at(problem: Problem, beta: Floats) -> State | None:
     """The state at `beta`, None where a mean leaves its bounds."""
-    if eta is None:
-        eta = problem.x @ beta + problem.offset
-    with np.errstate(all="ignore"):
-        mean = problem.link.mean(eta)
-        slope = problem.link.slope(eta)
-        if not problem.family.valid(mean) or not np.isfinite(slope).all():
-            return None
-        deviance = float(problem.weights @ problem.family.unit_deviance(problem.y, mean))
+    eta = problem.x @ beta + problem.offset
+    mean = problem.link.mean(eta)
+    slope = problem.link.slope(eta)
+    if not problem.family.valid(mean) or not np.isfinite(slope).all():
+        return None
+    deviance = float(problem.weights @ problem.family.unit_deviance(problem.y, mean))
     return State(beta, eta, mean, slope, deviance) if np.isfinite(deviance) else None
 
 
@@ -143,13 +142,12 @@ def _give_up(problem: Problem, at: State) -> NotEstimable:
 def _start(problem: Problem) -> State:
     """One least-squares step from means near the responses; else a mean common to all rows."""
     y, w, link = problem.y, problem.weights, problem.link
-    with np.errstate(all="ignore"):
-        mean = start_mean(y, w, problem.family)
-        eta = link.eta(mean)
-        slope = link.slope(eta)
-        root = np.sqrt(w / problem.family.variance(mean)) * slope
-        target = root * (eta - problem.offset + (y - mean) / slope)
-        common = link.eta(np.full(y.shape, np.average(y, weights=w))) - problem.offset
+    mean = start_mean(y, w, problem.family)
+    eta = link.eta(mean)
+    slope = link.slope(eta)
+    root = np.sqrt(w / problem.family.variance(mean)) * slope
+    target = root * (eta - problem.offset + (y - mean) / slope)
+    common = link.eta(np.full(y.shape, np.average(y, weights=w))) - problem.offset
     if np.isfinite(target).all() and np.isfinite(root).all():
         z = problem.x * root[:, None]
         beta = np.asarray(np.linalg.lstsq(z, target, rcond=None)[0], float)
@@ -169,9 +167,8 @@ def _refuse_exact(problem: Problem, e: Floats, at: State) -> None:
     typical = np.average(problem.y, weights=problem.weights)
     root = np.sqrt(problem.weights / problem.family.variance(at.mean))
     if np.linalg.norm(e) <= EXACT * np.linalg.norm(root * (np.abs(problem.y) + abs(typical))):
-        raise NotEstimable(
-            "the terms fit the response without error: no standard error can be computed"
-        )
+        separated = problem.link.infinite and _empty(problem, at)
+        raise NotEstimable(SEPARATED if separated else NO_ERROR)
 
 
 def _settled(problem: Problem, z: Floats, e: Floats, step: Floats) -> bool:
@@ -276,10 +273,9 @@ class Correlation:
             shrink = 1 - np.sqrt((1 - alpha) / (1 + (size - 1) * alpha))
             mean = self.clusters.sum(values) * self._column(shrink / size, values)
             return np.asarray((values - self.clusters.spread(mean)) / np.sqrt(1 - alpha), float)
-        step = np.diff(self.clusters.wave, prepend=0).astype(float)
-        step[self.clusters.first] = np.inf  # no memory of another cluster
-        with np.errstate(invalid="ignore"):
-            rho = np.sign(alpha) ** np.where(np.isfinite(step), step, 0) * np.abs(alpha) ** step
+        step = np.diff(self.clusters.wave, prepend=0)
+        rho = np.power(alpha, np.abs(step).astype(float))
+        rho[self.clusters.first] = 0.0  # no memory of another cluster
         out = values.copy()
         out[1:] -= self._column(rho[1:], values) * values[:-1]
         return np.asarray(out / self._column(np.sqrt(1 - rho**2), values), float)
@@ -320,6 +316,15 @@ def _correlated(problem: Problem, at: State) -> tuple[State, float, Floats, Floa
 
 def solve(problem: Problem) -> Fit:
     """Fit and all its covariances; coefficients belong to the orthonormal `x`."""
+    with np.errstate(all="ignore"):  # what is not finite is refused
+        fit = _solved(problem)
+    numbers = np.r_[fit.beta, fit.scale, *(c.ravel() for c in fit.covariance.values())]
+    if not np.isfinite(numbers).all():
+        raise NotEstimable("the numbers are too large or too small: change the units")
+    return fit
+
+
+def _solved(problem: Problem) -> Fit:
     at = _independence(problem)
     z, e = _standardised(problem, at)
     alpha = None

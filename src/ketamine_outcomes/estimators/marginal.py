@@ -124,7 +124,7 @@ def gee(
     }
     if firth:
         return _firth(built, logistic_firth.Rows(built.x, y, prior, added), level, facts)
-    if np.ptp(y) == 0 and np.ptp(added) == 0:
+    if np.ptp(y) == 0 and (np.ptp(added) == 0 or y[0] in (kind.low, kind.high)):
         raise NotEstimable("the response is constant: there is nothing to compare")
     order, clusters = _clusters(built.data, cluster, waves)
     n_clusters, p = len(clusters.first), built.x.shape[1]

@@ -24,6 +24,7 @@ DIRECT = 10_000  # rows up to which all enter one linear program
 ON_LINE = 1e-9  # residual, in units of the response, of a row that the quantile goes through
 NUDGE = 1e-6  # of q, to choose among lines with the same loss
 SMALL = float(np.sqrt(np.finfo(float).eps))
+LARGE = 1e150  # whose square is still a number
 SIDE_LEVEL = 0.95  # of the bandwidth of Hall & Sheather
 
 
@@ -93,6 +94,8 @@ def quantile_regression(
     if np.ptp(y) == 0:
         raise NotEstimable("the response is constant: there is nothing to compare")
     program = _Program.of(x, y)
+    if program.unit > LARGE:
+        raise NotEstimable("the numbers are too large: change the units of the response")
     tables, covariances, rows = [], {}, []
     for wanted in quantiles:
         line = program.line(wanted)
@@ -174,19 +177,30 @@ class _Program:
         return line
 
     def _vertex(self, q: float) -> _Line:
-        p = self.x.shape[1]
         beta, share = self._solve(q)
-        residual = np.abs(self.y - self.x @ beta)
         inside = np.flatnonzero((share > SMALL) & (share < 1 - SMALL))
-        # the line goes through the rows whose share is between 0 and 1; p of them make it unique
-        near = np.argsort(residual, kind="stable")[: max(p, int((residual <= self.near).sum()))]
-        on = np.r_[inside, np.setdiff1d(near, inside)]
-        basis = on[linalg.qr(self.x[on].T, pivoting=True, mode="r")[1][:p]]
-        # solving for those rows gives the coefficients to the last digit
-        original = np.linalg.solve(self.design[basis], self.y[basis])
+        basis = self._basis(np.abs(self.y - self.x @ beta), inside)
+        # solving for the rows that the line goes through gives it to the last digit
+        original = np.asarray(np.linalg.solve(self.design[basis], self.y[basis]), float)
         residual = self.y - self.design @ original
         residual[np.abs(residual) <= self.near] = 0.0
-        return _Line(original, residual, _loss(residual, q), len(inside) == p)
+        return _Line(original, residual, _loss(residual, q), len(inside) == len(basis))
+
+    def _basis(self, size: Floats, inside: Ints) -> Ints:
+        """As many independent rows as parameters, of those nearest the line.
+
+        Rows whose share is strictly between 0 and 1 come first; enough of them make it unique.
+        """
+        p = self.x.shape[1]
+        order = np.argsort(size, kind="stable")
+        order = np.r_[inside, order[~np.isin(order, inside)]]
+        taken = max(p, int((size <= self.near).sum()))
+        while True:
+            r, pivots = linalg.qr(self.x[order[:taken]].T, pivoting=True, mode="r")
+            depth = np.abs(np.diag(r))
+            if depth[-1] > SMALL * depth[0] or taken >= len(order):
+                return np.asarray(order[pivots[:p]], np.int64)
+            taken *= 2
 
     def _solve(self, q: float) -> tuple[Floats, Floats]:
         """Coefficients, and for every row its share above the line (1, 0, or between on it)."""
@@ -269,7 +283,8 @@ def _inverse(bread: Floats) -> Floats:
 
 def _independent(program: _Program, q: float, width: float) -> Floats:
     rise = program.design @ (program.line(q + width).beta - program.line(q - width).beta)
-    density = np.maximum(0, 2 * width / (rise - SMALL))
+    # quantreg's guard against lines that meet; smaller where the response is far below 1
+    density = np.maximum(0, 2 * width / (rise - SMALL * min(1.0, 100 * program.unit)))
     bread = _inverse((program.x * density[:, None]).T @ program.x)
     return q * (1 - q) * bread @ bread  # x'x = 1
 
