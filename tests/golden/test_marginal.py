@@ -371,3 +371,116 @@ def test_firth_logistic() -> None:
         values = {k.replace("intercept", "Intercept"): v for k, v in own[theirs].items()}
         agree(c[ours], by_term(values, c["term"]), OPTIMISED, ours)
     agree(fit.log_likelihood, own["penalized_log_likelihood"], OPTIMISED)
+
+
+def respiratory() -> pd.DataFrame:
+    return frame("respiratory").sample(frac=1, random_state=1)  # waves, not rows, order the visits
+
+
+def dietox_gaps() -> pd.DataFrame:
+    d = frame("dietox")
+    return d[(d["Pig"] + d["Time"]) % 3 > 0].assign(w=lambda d: 1 + d["Time"] % 4)
+
+
+def cbpp_shares() -> pd.DataFrame:
+    return frame("cbpp").assign(share=lambda d: d["incidence"] / d["size"])
+
+
+def epil_weights() -> pd.DataFrame:
+    d = frame("epil")
+    return d.assign(w=np.array([1, 2, 0.5])[np.arange(len(d)) % 3])
+
+
+def quine_absent() -> pd.DataFrame:
+    d = frame("quine")
+    return d[d["Days"] > 0]
+
+
+RESPIRATORY = "outcome ~ treat + sex + age + baseline"
+VISITS = {"cluster": "patient", "family": "binomial", "time": "visit"}
+PIG = {"cluster": "Pig", "family": "gaussian", "weights": "w", "time": "Time"}
+UNSEEN: dict[str, Call] = {
+    "gee_respiratory_logit_exchangeable": (respiratory, RESPIRATORY, {**VISITS, "link": "logit"}),
+    "gee_respiratory_logit_ar1": (respiratory, RESPIRATORY, {**VISITS, "link": "logit"}),
+    "gee_respiratory_probit_exchangeable": (
+        respiratory, RESPIRATORY, {**VISITS, "link": "probit"},
+    ),
+    "gee_respiratory_probit_ar1": (respiratory, RESPIRATORY, {**VISITS, "link": "probit"}),
+    "gee_respiratory_cloglog_exchangeable": (
+        respiratory, RESPIRATORY, {**VISITS, "link": "cloglog"},
+    ),
+    "gee_respiratory_cloglog_ar1": (respiratory, RESPIRATORY, {**VISITS, "link": "cloglog"}),
+    "gee_bodyweight_log_ar1": (
+        named("bodyweight"), "weight ~ day * C(diet)",
+        {"cluster": "rat", "family": "gaussian", "link": "log", "time": "day"},
+    ),
+    "gee_dietox_gaps_weights_ar1": (dietox_gaps, "Weight ~ Time + Cu", PIG),
+    "gee_dietox_gaps_weights_exchangeable": (dietox_gaps, "Weight ~ Time + Cu", PIG),
+    "gee_cbpp_share_exchangeable": (
+        cbpp_shares, "share ~ C(period)",
+        {"cluster": "herd", "family": "binomial", "weights": "size"},
+    ),
+    "gee_epil_weights_scalefix_exchangeable": (
+        epil_weights, "y ~ log(base) + trt + log(age) + V4",
+        {"cluster": "subject", "family": "poisson", "weights": "w", "scale": 1.0},
+    ),
+    "gee_quine_gamma_inverse_exchangeable": (
+        quine_absent, "Days ~ Lrn + Sex",
+        {"cluster": "class", "family": "gamma", "link": "inverse"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNSEEN)
+def test_geepack_links_weights_and_waves(name: str) -> None:
+    data, formula, words = UNSEEN[name]
+    r = golden(name)
+    corr = name.rpartition("_")[2]
+    fit = gee(formula, data(), corr=corr, small_sample="none", **words)
+    c = fit.coefficients
+    agree(c["estimate"], by_term(r["coef"], c["term"]), OPTIMISED)
+    agree(c["std_error"], by_term(r["se_robust"], c["term"]), OPTIMISED)
+    agree(fit.diagnostics["alpha"], r["alpha"], OPTIMISED)
+    assert fit.diagnostics["n_clusters"] == r["n_clusters"]
+    if "scale" not in words:
+        agree(fit.diagnostics["scale"], r["scale_phi"], OPTIMISED)
+        model = method(fit, "model_based")["std_error"]
+        agree(model, by_term(r["se_model_based"], c["term"]), OPTIMISED)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "formula", "words"),
+    [
+        ("glm_birthwt_probit_hc", named("birthwt"), "low ~ age + lwt + smoke + C(race)",
+         {"family": "binomial", "link": "probit"}),
+        ("ols_mtcars_weighted_hc", named("mtcars"), "mpg ~ wt + hp",
+         {"family": "gaussian", "weights": "qsec"}),
+    ],
+)  # fmt: skip
+def test_independent_rows_equal_sandwich_of_glm_and_weighted_lm(
+    name: str, data: Callable[[], pd.DataFrame], formula: str, words: dict[str, Any]
+) -> None:
+    r = golden(name)
+    fit = gee(formula, data(), None, **words)
+    c = fit.coefficients
+    agree(c["estimate"], by_term(r["coef"], c["term"]), OPTIMISED)
+    for hc, word in HC.items():
+        agree(method(fit, word)["std_error"], by_term(r[hc], c["term"]), OPTIMISED, hc)
+    model = method(fit, "model_based")
+    agree(model["std_error"], by_term(r["se_model_based"], c["term"]), OPTIMISED)
+    agree(model["p_value"], by_term(r["p_model_based"], c["term"]), OPTIMISED)
+
+
+def test_firth_logistic_under_separation() -> None:
+    r = golden("firth_logistic_endometrial")
+    fit = gee("HG ~ NV + PI + EH", frame("endometrial"), None, "binomial", firth=True)
+    c = fit.coefficients
+    for ours, theirs in {
+        "estimate": "coef",
+        "std_error": "se",
+        "ci_low": "profile_ci95_lower",
+        "ci_high": "profile_ci95_upper",
+        "statistic": "lr_chisq",
+    }.items():
+        agree(c[ours], by_term(r[theirs], c["term"]), OPTIMISED, ours)
+    agree(fit.log_likelihood, r["penalised_log_likelihood"], OPTIMISED)
