@@ -318,8 +318,9 @@ def solve(problem: Problem) -> Fit:
     """Fit and all its covariances; coefficients belong to the orthonormal `x`."""
     with np.errstate(all="ignore"):  # what is not finite is refused
         fit = _solved(problem)
-    numbers = np.r_[fit.beta, fit.scale, *(c.ravel() for c in fit.covariance.values())]
-    if not np.isfinite(numbers).all():
+    variances = np.concatenate([np.diag(c) for c in (fit.model_based, *fit.covariance.values())])
+    numbers = np.r_[fit.beta, fit.scale, variances]
+    if not np.isfinite(numbers).all() or not (variances > 0).all():
         raise NotEstimable("the numbers are too large or too small: change the units")
     return fit
 

@@ -94,8 +94,8 @@ def quantile_regression(
     if np.ptp(y) == 0:
         raise NotEstimable("the response is constant: there is nothing to compare")
     program = _Program.of(x, y)
-    if program.unit > LARGE:
-        raise NotEstimable("the numbers are too large: change the units of the response")
+    if not 1 / LARGE < program.unit < LARGE:
+        raise NotEstimable("the numbers are too large or too small: change the units")
     tables, covariances, rows = [], {}, []
     for wanted in quantiles:
         line = program.line(wanted)
