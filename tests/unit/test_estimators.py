@@ -372,7 +372,7 @@ def test_gee_refusals(repeated: pd.DataFrame) -> None:
     with pytest.raises(NotEstimable, match="collinear"):
         est.gee("pain ~ week + I(2 * week)", d, "patient", "gaussian")
     with pytest.raises(InvalidInput, match="independence"):
-        est.gee("pain ~ week", d, "patient", "gaussian", corr="ar1")
+        est.gee("pain ~ week", d, "patient", "gaussian", corr="toeplitz")
 
 
 def test_exact_refusals() -> None:
