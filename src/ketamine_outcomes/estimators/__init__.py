@@ -11,7 +11,9 @@ from __future__ import annotations
 
 from .competing import aalen_johansen
 from .cox import cox
-from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
+from .exact import exact_proportion, exact_rate, exact_rate_ratio
+from .exact_paired import paired_exact
+from .exact_two_by_two import two_by_two
 from .linear_mixed import linear_mixed
 from .marginal import gee
 from .nonparametric import kaplan_meier, logrank
@@ -40,4 +42,5 @@ __all__ = [
     "paired_exact",
     "propensity_weights",
     "standardised_mean_difference",
+    "two_by_two",
 ]
