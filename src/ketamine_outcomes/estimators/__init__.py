@@ -9,6 +9,8 @@ the place of the function of that name.
 
 from __future__ import annotations
 
+from .bias import bounding_factor, e_value, regression_to_mean, tipping_point
+from .bias_simulation import probabilistic_bias
 from .competing import aalen_johansen
 from .cox import cox
 from .exact import exact_proportion, exact_rate, exact_rate_ratio
@@ -18,6 +20,7 @@ from .linear_mixed import linear_mixed
 from .marginal import gee
 from .nonparametric import kaplan_meier, logrank
 from .results import EstimationError, InvalidInput, NotEstimable, Result
+from .single_case_table import single_case
 from .weighting import (
     effective_sample_size,
     propensity_weights,
@@ -30,7 +33,9 @@ __all__ = [
     "NotEstimable",
     "Result",
     "aalen_johansen",
+    "bounding_factor",
     "cox",
+    "e_value",
     "effective_sample_size",
     "exact_proportion",
     "exact_rate",
@@ -40,7 +45,11 @@ __all__ = [
     "linear_mixed",
     "logrank",
     "paired_exact",
+    "probabilistic_bias",
     "propensity_weights",
+    "regression_to_mean",
+    "single_case",
     "standardised_mean_difference",
+    "tipping_point",
     "two_by_two",
 ]

@@ -1,0 +1,143 @@
+"""Level and slope of one series: least squares and AR(1) errors.
+
+Model: value = intercept + slope x (time - first time) + level x (1 in intervention phases).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import log, nan, pi, sqrt
+from typing import Literal
+
+import numpy as np
+from scipy import optimize
+
+from .results import Floats, NotEstimable
+
+EXACT_FIT = 1e-12  # residual share of the variation that is rounding
+LARGEST_CORRELATION = 0.99999
+
+
+@dataclass(frozen=True)
+class TrendFit:
+    """Coefficients with their covariance; further numbers by name."""
+
+    estimate: Floats
+    covariance: Floats
+    df: float
+    extras: dict[str, float]
+
+
+def ordinary(x: Floats, y: Floats) -> TrendFit:
+    """Least squares with independent errors, Durbin-Watson, lag-1 autocorrelation."""
+    inverse, beta, residuals = _least_squares(x, y)
+    df = y.size - x.shape[1]
+    squares = float(residuals @ residuals)
+    return TrendFit(
+        beta,
+        inverse * squares / df,
+        float(df),
+        {
+            "residual_sd": sqrt(squares / df),
+            "durbin_watson": float(np.sum(np.diff(residuals) ** 2)) / squares,
+            "lag1_autocorrelation": float(residuals[1:] @ residuals[:-1]) / squares,
+        },
+    )
+
+
+def newey_west(x: Floats, y: Floats, lag: int, adjust: bool) -> TrendFit:
+    """Least squares with the Newey-West (1987) covariance, Bartlett weights, no prewhitening."""
+    inverse, beta, residuals = _least_squares(x, y)
+    n, terms = x.shape
+    scores = x * residuals[:, None]
+    meat = scores.T @ scores
+    for step in range(1, min(lag, n - 1) + 1):
+        cross = scores[step:].T @ scores[:-step]
+        meat += (1 - step / (lag + 1)) * (cross + cross.T)
+    covariance = inverse @ meat @ inverse * (n / (n - terms) if adjust else 1.0)
+    return TrendFit(beta, covariance, float(n - terms), {})
+
+
+def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -> TrendFit:
+    """Generalised least squares with AR(1) errors, correlation phi ** gap.
+
+    Gaps that are whole multiples of a smallest step may have a negative phi (per step);
+    otherwise errors are continuous-time AR(1), phi above 0 per unit of time.
+    """
+    _least_squares(x, y)  # refuses an exact fit
+    gaps = np.diff(time)
+    step = _common_step(gaps)
+    gaps = gaps / (step or 1.0)
+    n, terms = x.shape
+    df = n - (terms if method == "REML" else 0)
+    both = np.column_stack([x, y])
+
+    def fit(phi: float) -> tuple[float, Floats, Floats, float]:
+        rho = phi**gaps
+        spread = np.sqrt(1 - rho**2)
+        white = np.vstack([both[:1], (both[1:] - rho[:, None] * both[:-1]) / spread[:, None]])
+        r = np.asarray(np.linalg.qr(white, mode="r"))
+        top = r[:terms, :terms]
+        beta = np.linalg.solve(top, r[:terms, terms])
+        variance = float(r[terms, terms] ** 2) / df
+        deviance = df * (log(2 * pi * variance) + 1) + 2 * float(np.log(spread).sum())
+        if method == "REML":
+            deviance += 2 * float(np.log(np.abs(np.diag(top))).sum())
+        root = np.linalg.inv(top)
+        return -deviance / 2, beta, variance * root @ root.T, variance
+
+    limit = float(np.arctanh(LARGEST_CORRELATION))
+    grid = np.linspace(-limit if step else 0.0, limit, 61)
+    scores = np.array([fit(float(np.tanh(z)))[0] for z in grid])
+    best = int(np.argmax(scores))
+    if best == grid.size - 1 or (step and best == 0):
+        raise NotEstimable("the autocorrelation runs to its limit: take a longer series")
+    found = optimize.minimize_scalar(
+        lambda z: -fit(float(np.tanh(z)))[0],
+        bounds=(grid[max(0, best - 1)], grid[best + 1]),
+        method="bounded",
+        options={"xatol": 1e-10},
+    )
+    z = float(found.x) if -found.fun > scores[best] else float(grid[best])
+    phi = float(np.tanh(z))
+    log_likelihood, beta, covariance, variance = fit(phi)
+    return TrendFit(
+        beta,
+        covariance,
+        float(n - terms),
+        {
+            "autocorrelation": phi,
+            "residual_variance": variance,
+            "log_likelihood": log_likelihood,
+            "autocorrelation_step": step or nan,
+        },
+    )
+
+
+def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    n, terms = x.shape
+    if n <= terms:
+        raise NotEstimable(f"level and slope need more than {terms} values")
+    length = np.sqrt((x**2).sum(axis=0))
+    q, r = np.linalg.qr(x / length)
+    if float(np.abs(np.diag(r)).min()) < 1e-9:
+        raise NotEstimable("the phase change cannot be told from the trend")
+    root = np.linalg.inv(r) / length[:, None]
+    beta = root @ (q.T @ y)
+    residuals = y - x @ beta
+    if float(residuals @ residuals) <= EXACT_FIT**2 * float(y @ y):
+        raise NotEstimable("the values lie exactly on the model: no error to estimate")
+    return root @ root.T, beta, residuals
+
+
+def _common_step(gaps: Floats) -> float:
+    """Largest step of which all gaps are multiples; 0 when there is none."""
+    step = float(gaps[0])
+    for gap in gaps[1:]:
+        rest = float(gap)
+        while rest > 1e-6 * step:
+            step, rest = rest, step % rest
+            if step - rest < 1e-6 * step:
+                rest = 0.0
+    # a common step far below every gap is chance: the times are not on a grid
+    return step if step > 1e-3 * float(gaps.min()) else 0.0
