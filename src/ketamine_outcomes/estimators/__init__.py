@@ -9,8 +9,9 @@ the place of the function of that name.
 
 from __future__ import annotations
 
-from .bias import bounding_factor, e_value, regression_to_mean, tipping_point
+from .bias import bounding_factor, e_value, regression_to_mean
 from .bias_simulation import probabilistic_bias
+from .bias_tipping import tipping_point
 from .competing import aalen_johansen
 from .cox import cox
 from .exact import exact_proportion, exact_rate, exact_rate_ratio

@@ -171,7 +171,7 @@ def _wilcoxon(x: Floats, level: float) -> _Row:
         n,
         float(np.median(means)),
         observed / 2,
-        **_p_values(_rank_sum_masses(doubled), observed),
+        **_p_values(_rank_sum_masses(np.asarray(doubled, float)), observed),
         min_p=min_p,
         ci_low=low,
         ci_high=high,
@@ -181,7 +181,7 @@ def _wilcoxon(x: Floats, level: float) -> _Row:
 def _walsh_interval(means: Floats, n: int, level: float) -> tuple[float, float]:
     """Interval between two order statistics of the pairwise means."""
     tail = (1 - level) / 2
-    below = np.cumsum(_rank_sum_masses(np.arange(1.0, n + 1)))
+    below = np.cumsum(_rank_sum_masses(np.asarray(np.arange(n) + 1, float)))
     if below[0] > tail * (1 + 1e-12):  # even all signs alike are not rare enough
         return -np.inf, np.inf
     rank = max(1, int(np.searchsorted(below, tail * (1 - 1e-12))))

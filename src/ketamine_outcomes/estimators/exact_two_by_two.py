@@ -133,7 +133,7 @@ def _conditional_row(a: int, b: int, c: int, d: int, level: float) -> _Row:
     if at_low or at_high:
         middle = -inf if at_low else inf
     else:
-        middle = _root(lambda t: masses(t) @ centred, start)
+        middle = _root(lambda t: float(masses(t) @ centred), start)
     estimate, ci_low, ci_high = (exp(v) if v < inf else inf for v in (middle, low, high))
     tails = (min(1.0, less + here), min(1.0, greater + here))
     method = "conditional ML, Fisher"

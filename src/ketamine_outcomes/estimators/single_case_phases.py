@@ -45,7 +45,7 @@ class Series:
 
     def phase(self, number: int) -> Floats:
         """Values of one phase."""
-        return self.values[self.run == number]
+        return np.asarray(self.values[self.run == number], float)
 
     @property
     def lengths(self) -> Ints:
