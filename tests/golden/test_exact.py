@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from golden_support import CLOSED, agree, frame, golden
+from golden_support import CLOSED, OPTIMISED, agree, frame, golden
 
 from ketamine_outcomes.estimators import (
     exact_proportion,
@@ -250,3 +250,64 @@ def test_paired_sign_flip() -> None:
     table = table.set_index("test")
     agree_sign_flip(table.loc["sign_flip"], r["sign_flip"])
     agree_wilcoxon(table.loc["wilcoxon"], r["wilcoxon"])
+
+
+# ------------------------------------------------- public data (tests/golden/r/golden_exact.R)
+
+
+@pytest.mark.parametrize("case", range(14))
+def test_exact_two_by_two_public(case: int) -> None:
+    r, q = golden("exact_two_by_two_public")[case], frame("two_by_two_public").iloc[case]
+    assert r["name"] == q["name"]
+    table = two_by_two(q["a"], q["b"], q["c"], q["d"], level=0.9).table.set_index("measure")
+    row = table.loc["odds_ratio_conditional"]
+    agree(
+        row[["p_value", "p_less", "p_greater"]],
+        [r["p_two_sided"], r["p_less"], r["p_greater"]],
+        CLOSED,
+    )
+    agree(
+        row[["estimate", "ci_low", "ci_high"]],
+        bounds([r["odds_ratio"], *r["odds_ratio_ci90"]]),
+        CLOSED,
+    )
+    for measure, ci in r.get("score_ci90", {}).items():
+        agree(table.loc[measure, ["ci_low", "ci_high"]], ci, OPTIMISED, measure)
+
+
+def test_exact_large_counts() -> None:
+    r = golden("exact_large_counts")
+    for q in r["proportion"]:
+        agree(interval(exact_proportion(q["events"], q["n"], level=0.99)), q["ci99"], CLOSED)
+    for q in r["rate"]:
+        agree(interval(exact_rate(q["events"], q["exposure"], level=0.8)), q["ci80"], CLOSED)
+    for q in r["ratio"]:
+        call = (q["events_1"], q["exposure_1"], q["events_2"], q["exposure_2"])
+        result = exact_rate_ratio(*call, level=0.8)
+        agree(result.table["estimate"], bounds([q["estimate"]]), CLOSED)
+        agree(interval(result), bounds(q["ci80"]), CLOSED)
+        agree(result.table["p_value"], [q["p"]], CLOSED)
+
+
+@pytest.mark.parametrize(
+    "name", ["sleep", "darwin", "shoes", "anorexia_FT", "anorexia_CBT", "immer"]
+)
+def test_paired_public(name: str) -> None:
+    r, data = golden("paired_public")[name], frame("paired_public")
+    x = data.loc[data["set"] == name, "difference"]
+    table = paired_exact(x, level=0.9).table.set_index("test")
+    w, t = table.loc["wilcoxon"], table.loc["paired_t"]
+    agree(w[["statistic", "p_less", "p_greater"]], [r["V"], r["p_less"], r["p_greater"]], CLOSED)
+    agree(table.loc["sign_flip", ["n", "p_value"]], [r["n"], r["sign_flip_p"]], CLOSED)
+    agree(table.loc["sign_test", "p_value"], r["sign_p"], CLOSED)
+    agree(
+        t[["estimate", "statistic", "p_value", "p_less", "ci_low", "ci_high"]],
+        [*(r["t"][k] for k in ("estimate", "statistic", "p", "p_less")), *r["t"]["ci90"]],
+        CLOSED,
+    )
+    if "hodges_lehmann" in r:
+        agree(
+            w[["estimate", "ci_low", "ci_high", "p_value"]],
+            [r["hodges_lehmann"], *r["hodges_lehmann_ci90"], r["wilcoxon_p"]],
+            CLOSED,
+        )

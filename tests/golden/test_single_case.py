@@ -174,3 +174,55 @@ def test_gls_ar1_nlme(id_: str) -> None:
     agree(np.sqrt(variance), r["residual_sd"], LOOSE)
     agree(table.loc[("log_likelihood", method), "estimate"], r["log_likelihood"], CLOSED)
     agree(table.loc[("autocorrelation", method), "estimate"], r["correlation_parameter"], LOOSE)
+
+
+# ------------------------------------------------- public data (tests/golden/r/golden_exact.R)
+
+PUBLIC = ["nile", "huron", "huron_gaps", "lh", "beaver", "bod"]
+
+
+def agree_gls(table: pd.DataFrame, r: dict[str, Any]) -> None:
+    for kind in ("ML", "REML"):
+        method, q = f"gls_ar1_{kind.lower()}", r[kind]
+        times = np.sqrt(r["n"] / (r["n"] - 3)) if kind == "ML" else 1.0
+        for term, r_term in TERMS.items():
+            row = table.loc[(term, method)]
+            agree(row["estimate"], q["coef"][r_term], OPTIMISED)
+            agree(row["std_error"] * times, q["se"][r_term], OPTIMISED)
+        agree(table.loc[("log_likelihood", method), "estimate"], q["log_likelihood"], CLOSED)
+        agree(table.loc[("autocorrelation", method), "estimate"], q["correlation"], LOOSE)
+
+
+def fit_public(name: str, **options: Any) -> pd.DataFrame:
+    d = frame("series_public")
+    d = d[d["series"] == name]
+    table = single_case(d["value"], d["phase"], d["time"], **options).table
+    return table.set_index(["phases", "measure", "method"]).sort_index().loc["all"]
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_single_public_gls_ar1(name: str) -> None:
+    agree_gls(fit_public(name), golden("single_public_gls_ar1")[name])
+
+
+def test_single_irregular_gls_car1() -> None:
+    d = frame("series_irregular")
+    table = single_case(d["value"], d["treated"], d["time"]).table.set_index(["measure", "method"])
+    agree_gls(table.sort_index(), golden("single_irregular_gls_car1"))
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_single_public_ols(name: str) -> None:
+    r = golden("single_public_ols")[name]
+    for lag in (0, 2, 5):
+        table = fit_public(name, lag=lag)
+        for term, r_term in TERMS.items():
+            ols = table.loc[(term, "ols")]
+            agree(ols[["estimate", "std_error"]], [r["coef"][r_term], r["se"][r_term]], CLOSED)
+            newey_west = table.loc[(term, f"newey_west_lag{lag}"), "std_error"]
+            agree(newey_west, r[f"newey_west_lag{lag}"][r_term], CLOSED)
+    ranks = table.loc["mann_whitney"]
+    agree(ranks["statistic"], [r["U"]] * 2, CLOSED)
+    agree_log(ranks.loc["normal", "p_value"], r["p_normal"], CLOSED)
+    if "p_exact" in r:
+        agree(ranks.loc["exact", "p_value"], r["p_exact"], CLOSED)

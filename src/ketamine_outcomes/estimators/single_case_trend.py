@@ -67,7 +67,8 @@ def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -
     _least_squares(x, y)  # refuses an exact fit
     gaps = np.diff(time)
     step = _common_step(gaps)
-    gaps = gaps / (step or 1.0)
+    if step:
+        gaps = np.round(gaps / step)
     n, terms = x.shape
     df = n - (terms if method == "REML" else 0)
     both = np.column_stack([x, y])
@@ -132,12 +133,13 @@ def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
 
 def _common_step(gaps: Floats) -> float:
     """Largest step of which all gaps are multiples; 0 when there is none."""
-    step = float(gaps[0])
-    for gap in gaps[1:]:
-        rest = float(gap)
-        while rest > 1e-6 * step:
-            step, rest = rest, step % rest
-            if step - rest < 1e-6 * step:
-                rest = 0.0
-    # a common step far below every gap is chance: the times are not on a grid
-    return step if step > 1e-3 * float(gaps.min()) else 0.0
+    smallest = float(gaps.min())
+    step = smallest
+    for gap in gaps.tolist():
+        rest = abs(gap - round(gap / step) * step)
+        while rest > 1e-6 * smallest:
+            step, rest = rest, abs(step - round(step / rest) * rest)
+        # a step far below every gap comes from rounding: the times are not on a grid
+        if step < smallest / 10:
+            return 0.0
+    return step
