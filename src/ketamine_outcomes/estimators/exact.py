@@ -8,6 +8,7 @@ less than stated. A zero count always carries its bound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 
 import numpy as np
 import pandas as pd
@@ -207,7 +208,7 @@ def exact_rate_ratio(
                 "events_2": [b],
                 "exposure_2": [t2],
                 "estimate": [(a / t1) / (b / t2) if b else float("inf")],
-                "p_value": [binomial_p(a, a + b, t1 / (t1 + t2), mid_p)],
+                "p_value": [binomial_p(a, a + b, log(t1) - log(t2), mid_p)],
                 "ci_low": [low_a / high_b * t2 / t1],
                 "ci_high": [high_a / low_b * t2 / t1 if low_b > 0 else float("inf")],
                 "method": ["mid-P conditional" if mid_p else "exact conditional"],
@@ -217,12 +218,12 @@ def exact_rate_ratio(
     )
 
 
-def binomial_p(x: int, n: int, p: float, mid_p: bool) -> float:
-    """Two-sided p value of x of n against the proportion p, as `binom.test`.
+def binomial_p(x: int, n: int, log_odds: float, mid_p: bool) -> float:
+    """Two-sided p value of x of n against a proportion, as `binom.test`.
 
     Under mid_p twice the smaller mid-P tail.
     """
-    counts, masses = binomial_masses(n, p)
+    counts, masses = binomial_masses(n, log_odds)
     below, here, above = tails(masses, x - int(counts[0]))
     if mid_p:
         return min(1.0, 2 * min(below, above) + here)

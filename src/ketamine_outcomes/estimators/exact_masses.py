@@ -11,6 +11,7 @@ from collections.abc import Callable
 from math import sqrt
 
 import numpy as np
+from scipy import special
 
 from .results import Floats
 
@@ -37,11 +38,11 @@ def log_masses(
     return counts, logs - logs.max()
 
 
-def binomial_masses(n: int, p: float) -> tuple[Floats, Floats]:
-    """Counts and probabilities of a binomial variable, 0 < p < 1."""
-    odds = p / (1 - p)
+def binomial_masses(n: int, log_odds: float) -> tuple[Floats, Floats]:
+    """Counts and probabilities of a binomial variable; log odds of one trial."""
+    p, q = float(special.expit(log_odds)), float(special.expit(-log_odds))
     counts, logs = log_masses(
-        lambda k: np.log((n - k) / (k + 1) * odds), int((n + 1) * p), sqrt(n * p * (1 - p)), 0, n
+        lambda k: np.log((n - k) / (k + 1)) + log_odds, int(n * p), sqrt(n * p * q), 0, n
     )
     masses = np.exp(logs)
     return counts, masses / masses.sum()

@@ -15,6 +15,7 @@ from .results import Floats, InvalidInput, Result, check_level, t_quantile
 
 SIGN_FLIP_LIMIT = 40  # two halves of 2^20 sums each
 WILCOXON_LIMIT = 500  # pairs; the exact distribution costs their third power
+LARGEST = 1e100  # squares and sums of larger differences overflow
 NAN = float("nan")
 
 
@@ -83,8 +84,8 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     x = values[~np.isnan(values)]
     if x.size == 0:
         raise InvalidInput("no pair has both values")
-    if not np.isfinite(x).all():
-        raise InvalidInput("a difference is not finite")
+    if not (np.abs(x) < LARGEST).all():
+        raise InvalidInput("a difference is not finite, or above 1e100")
     rows = [_sign_flip(x), _wilcoxon(x, level), _sign_test(x), _paired_t(x, level)]
     columns = [field.name for field in fields(_Row)]
     return Result(
@@ -190,7 +191,7 @@ def _walsh_interval(means: Floats, n: int, level: float) -> tuple[float, float]:
 
 def _sign_test(x: Floats) -> _Row:
     positive, n = int((x > 0).sum()), int((x != 0).sum())
-    counts, masses = binomial_masses(n, 0.5)
+    counts, masses = binomial_masses(n, 0.0)
     p = _p_values(masses, positive - int(counts[0]))
     return _Row(
         "sign_test", n, float(np.median(x)), float(positive), **p, min_p=min(1.0, 2.0 ** (1 - n))

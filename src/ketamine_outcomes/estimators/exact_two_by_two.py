@@ -239,7 +239,8 @@ def _score_rows(a: int, n_1: int, c: int, n_2: int, level: float) -> list[_Row]:
         linear = n_1 * psi + n_2 - events * (psi - 1)
         low = 2 * events / (linear + sqrt(linear**2 + 4 * n_2 * (psi - 1) * events))
         high = low * psi / (1 + low * (psi - 1))
-        information = 1 / (1 / (n_1 * high * (1 - high)) + 1 / (n_2 * low * (1 - low)))
+        of_1, of_2 = n_1 * high * (1 - high), n_2 * low * (1 - low)
+        information = of_1 * of_2 / (of_1 + of_2) if of_1 + of_2 > 0 else 0.0
         return _standard(n_1 * (p_1 - high), information)
 
     delta_low = -1.0 if p_1 - p_2 == -1 else _crossing(difference, z, -1.0, p_1 - p_2)

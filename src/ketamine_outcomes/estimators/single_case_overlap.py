@@ -6,7 +6,7 @@ A pair of one A and one B value counts as improvement when the B value is the be
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import log, nan, sqrt
+from math import isnan, log, nan, sqrt
 
 import numpy as np
 from scipy import optimize, special
@@ -43,9 +43,11 @@ def overlap_effects(a: Floats, b: Floats, level: float) -> list[Effect]:
     effects = [
         Effect("nap", "hanley_mcneil", total, nap, _nap_error(nap, m, n), ci_low=low, ci_high=high,
                weight=pairs),
-        Effect("nap", "delong", total, nap, _nap_delong(a, b), weight=pairs),
-        Effect("nap", "unbiased", total, nap, _nap_unbiased(a, b), weight=pairs),
     ]  # fmt: skip
+    for method, error in (("delong", _nap_delong(a, b)), ("unbiased", _nap_unbiased(a, b))):
+        few = "needs two values per phase" if min(m, n) < 2 else "the variance comes out negative"
+        note = few if isnan(error) else ""
+        effects.append(Effect("nap", method, total, nap, error, weight=pairs, note=note))
     trend_a, trend_b = _falls(a), _falls(b)
     pairs_a, pairs_b = m * (m - 1) / 2, n * (n - 1) / 2
     between = float((2 * wins + ties - n).sum())
@@ -63,7 +65,10 @@ def overlap_effects(a: Floats, b: Floats, level: float) -> list[Effect]:
         ("tau_trend_B", trend_b, pairs_b),
     ):
         tau = falls / out_of if out_of else nan
-        effects.append(Effect(name, "S / pairs", total, tau, statistic=falls, weight=out_of))
+        note = "" if out_of else "one value has no trend"
+        effects.append(
+            Effect(name, "S / pairs", total, tau, statistic=falls, weight=out_of, note=note)
+        )
     median = float(np.median(a))
     pnd = 100 * float((b < a.min()).mean())
     pem = float((b < median).mean() + 0.5 * (b == median).mean())
@@ -85,16 +90,21 @@ def mean_effects(a: Floats, b: Floats) -> list[Effect]:
         corrected = ratio + (share_b - share_a) / 2
         error = sqrt(share_a + share_b)
     pooled = sqrt(((m - 1) * var_a + (n - 1) * var_b) / (m + n - 2)) if m > 1 and n > 1 else nan
-    smd = (mean_b - mean_a) / pooled if pooled > 0 else nan
+    # the variance of equal values is 0 but for rounding
+    varies = pooled > 1e-12 * max(float(np.abs(a).max()), float(np.abs(b).max()))
+    smd = (mean_b - mean_a) / pooled if varies else nan
+    few = "needs two values per phase" if min(m, n) < 2 else ""
+    no_ratio = "" if mean_a > 0 and mean_b > 0 else "both means must be above 0"
     pairs, total = float(m * n), m + n
     return [
         Effect("mean_A", "mean", m, mean_a, weight=pairs),
         Effect("mean_B", "mean", n, mean_b, weight=pairs),
         Effect("log_response_ratio", "log of the ratio of means", total, ratio, error,
-               weight=pairs),
+               weight=pairs, note=no_ratio or few),
         Effect("log_response_ratio_bias_corrected", "delta method", total, corrected, error,
-               weight=pairs),
-        Effect("within_case_smd_pooled", "pooled standard deviation", total, smd, weight=pairs),
+               weight=pairs, note=no_ratio or few),
+        Effect("within_case_smd_pooled", "pooled standard deviation", total, smd, weight=pairs,
+               note=few or ("" if varies else "the values do not vary within phases")),
     ]  # fmt: skip
 
 
@@ -140,9 +150,11 @@ def rank_sum_tests(a: Floats, b: Floats) -> list[Effect]:
         normal = min(1.0, 2 * float(special.ndtr(-z)))
     exact = _rank_sum_exact(doubled, m) if total <= EXACT_RANK_LIMIT else nan
     return [
-        Effect("mann_whitney", "normal", total, share, statistic=u, p_value=normal),
-        Effect("mann_whitney", "exact", total, share, statistic=u, p_value=exact),
-    ]
+        Effect("mann_whitney", "normal", total, share, statistic=u, p_value=normal,
+               note="all values are equal" if isnan(normal) else ""),
+        Effect("mann_whitney", "exact", total, share, statistic=u, p_value=exact,
+               note=f"more than {EXACT_RANK_LIMIT} values" if isnan(exact) else ""),
+    ]  # fmt: skip
 
 
 def _rank_sum_exact(ranks: Ints, m: int) -> float:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from .results import Floats, Ints, InvalidInput, NotEstimable
 
 PERMUTATION_LIMIT = 2_000_000  # ways to place the phase changes that are enumerated
+LARGEST = 1e100  # squares of larger numbers overflow
 NUMBERED = re.compile(r"(.*\D)\d+")
 
 
@@ -65,8 +66,8 @@ def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> 
         raise InvalidInput("no observation has a value, a phase and a time")
     n_dropped = int((~kept).sum())
     y, labels, t = y[kept], labels[kept], t[kept]
-    if not (np.isfinite(y).all() and np.isfinite(t).all()):
-        raise InvalidInput("values and time must be finite")
+    if not ((np.abs(y) < LARGEST).all() and (np.abs(t) < LARGEST).all()):
+        raise InvalidInput("values and time must be finite and below 1e100")
     order = np.argsort(t, kind="stable")
     y, labels, t = y[order], labels[order], t[order]
     if (np.diff(t) == 0).any():

@@ -114,7 +114,8 @@ def single_case(
     if improvement not in ("decrease", "increase"):
         raise InvalidInput("improvement must be 'decrease' or 'increase'")
     for number, name, smallest in ((min_phase, "min_phase", 1), (lag, "lag", 0)):
-        if number is not None and (number != int(number) or number < smallest):
+        whole = isinstance(number, int | np.integer)
+        if number is not None and (not whole or number < smallest):
             raise InvalidInput(f"{name} must be a whole number, {smallest} or more")
     series = read_series(values, phase, time)
     n = series.values.size
