@@ -30,12 +30,12 @@ class TrendFit:
 
 def ordinary(x: Floats, y: Floats) -> TrendFit:
     """Least squares with independent errors, Durbin-Watson, lag-1 autocorrelation."""
-    inverse, beta, residuals = _least_squares(x, y)
+    root, beta, residuals = _least_squares(x, y)
     df = y.size - x.shape[1]
     squares = float(residuals @ residuals)
     return TrendFit(
         beta,
-        inverse * squares / df,
+        root @ root.T * squares / df,
         float(df),
         {
             "residual_sd": sqrt(squares / df),
@@ -47,13 +47,14 @@ def ordinary(x: Floats, y: Floats) -> TrendFit:
 
 def newey_west(x: Floats, y: Floats, lag: int, adjust: bool) -> TrendFit:
     """Least squares with the Newey-West (1987) covariance, Bartlett weights, no prewhitening."""
-    inverse, beta, residuals = _least_squares(x, y)
+    root, beta, residuals = _least_squares(x, y)
     n, terms = x.shape
     scores = x * residuals[:, None]
     meat = scores.T @ scores
     for step in range(1, min(lag, n - 1) + 1):
         cross = scores[step:].T @ scores[:-step]
         meat += (1 - step / (lag + 1)) * (cross + cross.T)
+    inverse = root @ root.T
     covariance = inverse @ meat @ inverse * (n / (n - terms) if adjust else 1.0)
     return TrendFit(beta, covariance, float(n - terms), {})
 
@@ -64,28 +65,31 @@ def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -
     Gaps that are whole multiples of a smallest step may have a negative phi (per step);
     otherwise errors are continuous-time AR(1), phi above 0 per unit of time.
     """
-    _least_squares(x, y)  # refuses an exact fit
+    root, ols, residuals = _least_squares(x, y)
     gaps = np.diff(time)
     step = _common_step(gaps)
     if step:
         gaps = np.round(gaps / step)
     n, terms = x.shape
     df = n - (terms if method == "REML" else 0)
-    both = np.column_stack([x, y])
+    # in an orthonormal basis of the terms, and beside the least squares fit, sums lose no digits
+    both = np.column_stack([x @ root, residuals])
+    distinct, counts, later, cross, earlier = _gap_sums(both, gaps)
+    first = np.outer(both[0], both[0])
+    basis = float(np.log(np.abs(np.linalg.det(root))))
 
     def fit(phi: float) -> tuple[float, Floats, Floats, float]:
-        rho = phi**gaps
-        spread = np.sqrt(1 - rho**2)
-        white = np.vstack([both[:1], (both[1:] - rho[:, None] * both[:-1]) / spread[:, None]])
-        r = np.asarray(np.linalg.qr(white, mode="r"))
-        top = r[:terms, :terms]
-        beta = np.linalg.solve(top, r[:terms, terms])
-        variance = float(r[terms, terms] ** 2) / df
-        deviance = df * (log(2 * pi * variance) + 1) + 2 * float(np.log(spread).sum())
+        rho = phi**distinct
+        left = 1 - rho**2
+        by_gap = (later - rho * cross + rho**2 * earlier) / left
+        top = np.linalg.cholesky(first + by_gap.sum(axis=2)).T
+        within, line = top[:terms, :terms], top[:terms, terms]
+        variance = float(top[terms, terms] ** 2) / df
+        deviance = df * (log(2 * pi * variance) + 1) + float(counts @ np.log(left))
         if method == "REML":
-            deviance += 2 * float(np.log(np.abs(np.diag(top))).sum())
-        root = np.linalg.inv(top)
-        return -deviance / 2, beta, variance * root @ root.T, variance
+            deviance += 2 * (float(np.log(np.diag(within)).sum()) - basis)
+        back = root @ np.linalg.inv(within)
+        return -deviance / 2, ols + back @ line, variance * back @ back.T, variance
 
     limit = float(np.arctanh(LARGEST_CORRELATION))
     grid = np.linspace(-limit if step else 0.0, limit, 61)
@@ -116,6 +120,7 @@ def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -
 
 
 def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+    """A matrix that makes the columns of x orthonormal, coefficients and residuals."""
     n, terms = x.shape
     if n <= terms:
         raise NotEstimable(f"level and slope need more than {terms} values")
@@ -128,7 +133,34 @@ def _least_squares(x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
     residuals = y - x @ beta
     if float(residuals @ residuals) <= EXACT_FIT**2 * float(y @ y):
         raise NotEstimable("the values lie exactly on the model: no error to estimate")
-    return root @ root.T, beta, residuals
+    return root, beta, residuals
+
+
+def _gap_sums(z: Floats, gaps: Floats) -> tuple[Floats, Floats, Floats, Floats, Floats]:
+    """Distinct gaps, how often, and the sums of products across each of them.
+
+    Sums (column, column, gap) of: value after the gap with itself, both sides with each other
+    (both ways), value before the gap with itself.
+    """
+    distinct, code, counts = np.unique(gaps, return_inverse=True, return_counts=True)
+    before, after = z[:-1], z[1:]
+
+    def total(one: Floats, other: Floats) -> Floats:
+        return np.array(
+            [
+                [np.bincount(code, one[:, i] * other[:, j]) for j in range(z.shape[1])]
+                for i in range(z.shape[1])
+            ]
+        )
+
+    cross = total(before, after)
+    return (
+        distinct,
+        counts.astype(float),
+        total(after, after),
+        cross + cross.transpose(1, 0, 2),
+        total(before, before),
+    )
 
 
 def _common_step(gaps: Floats) -> float:
