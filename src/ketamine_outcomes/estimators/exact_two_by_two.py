@@ -15,6 +15,7 @@ from .results import Bools, Floats, NotEstimable, Result, check_level
 
 BOSCHLOO_LIMIT = 1000  # people per group; all (n_1 + 1)(n_2 + 1) tables are held at once
 NAN = float("nan")
+_Row = tuple[str, str, *tuple[float, ...]]  # measure, method, numbers
 
 
 def two_by_two(a: int, b: int, c: int, d: int, level: float = 0.95) -> Result:
@@ -86,9 +87,6 @@ def two_by_two(a: int, b: int, c: int, d: int, level: float = 0.95) -> Result:
     )
 
 
-_Row = tuple[str, str, float, float, float] | tuple[str, str, *tuple[float, ...]]
-
-
 # ------------------------------------------------------------------------ given all margins
 
 
@@ -104,12 +102,12 @@ def _fisher(a: int, n_1: int, c: int, n_2: int) -> tuple[float, float, float, fl
 
 def _mid_p_rows(a: int, n_1: int, c: int, n_2: int) -> list[_Row]:
     less, greater, here, _, mid = _fisher(a, n_1, c, n_2)
-    tails = (less + here / 2, greater + here / 2)
-    doubled = min(1.0, 2 * min(tails))
+    one_sided = (less + here / 2, greater + here / 2)
+    doubled = min(1.0, 2 * min(one_sided))
     no = (NAN, NAN, NAN)
     return [
-        ("fisher_mid_p", "tables as rare or rarer", *no, mid, *tails),
-        ("fisher_mid_p_doubled", "twice the smaller tail", *no, doubled, *tails),
+        ("fisher_mid_p", "tables as rare or rarer", *no, mid, *one_sided),
+        ("fisher_mid_p_doubled", "twice the smaller tail", *no, doubled, *one_sided),
     ]
 
 
@@ -135,9 +133,9 @@ def _conditional_row(a: int, b: int, c: int, d: int, level: float) -> _Row:
     else:
         middle = _root(lambda t: float(masses(t) @ centred), start)
     estimate, ci_low, ci_high = (exp(v) if v < inf else inf for v in (middle, low, high))
-    tails = (min(1.0, less + here), min(1.0, greater + here))
+    one_sided = (min(1.0, less + here), min(1.0, greater + here))
     method = "conditional ML, Fisher"
-    return ("odds_ratio_conditional", method, estimate, ci_low, ci_high, p, *tails)
+    return ("odds_ratio_conditional", method, estimate, ci_low, ci_high, p, *one_sided)
 
 
 def _root(rising: Callable[[float], float], start: float) -> float:
@@ -160,7 +158,7 @@ def _boschloo_rows(a: int, n_1: int, c: int, n_2: int) -> list[_Row]:
             _supremum(table <= table[a, c] * (1 + 1e-9), n_1, n_2)
             for table in _fisher_of_all_tables(n_1, n_2)
         )
-    no, doubled = (NAN, NAN, NAN), min(1.0, 2 * min(less, greater))
+    no, doubled = (NAN, NAN, NAN), float(np.minimum(1.0, 2 * min(less, greater)))  # NaN stays NaN
     return [
         ("boschloo", "ordered by the two-sided Fisher p", *no, p, less, greater),
         ("boschloo_doubled", "twice the smaller tail", *no, doubled, less, greater),

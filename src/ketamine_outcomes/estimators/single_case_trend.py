@@ -167,7 +167,7 @@ def _common_step(gaps: Floats) -> float:
     """Largest step of which all gaps are multiples; 0 when there is none."""
     smallest = float(gaps.min())
     step = smallest
-    for gap in gaps.tolist():
+    for gap in np.unique(gaps).tolist():
         rest = abs(gap - round(gap / step) * step)
         while rest > 1e-6 * smallest:
             step, rest = rest, abs(step - round(step / rest) * rest)
