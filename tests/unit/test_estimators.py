@@ -402,7 +402,7 @@ def test_huge_counts() -> None:
 
 
 def test_many_pairs_have_no_sign_flip() -> None:
-    table = est.paired_exact(np.arange(40) - 10.0).table.set_index("test")
+    table = est.paired_exact(np.arange(41) - 10.0).table.set_index("test")
     assert np.isnan(table.loc["sign_flip", "p_value"])
     assert table.loc["wilcoxon", "p_value"] < 0.01
 
