@@ -9,18 +9,17 @@ the place of the function of that name.
 
 from __future__ import annotations
 
+from .balance import balance, effective_sample_size, standardised_mean_difference
+from .causal import aipw, weighted_difference
 from .competing import aalen_johansen
 from .cox import cox
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
 from .linear_mixed import linear_mixed
 from .marginal import gee
+from .meta import meta_analysis
 from .nonparametric import kaplan_meier, logrank
 from .results import EstimationError, InvalidInput, NotEstimable, Result
-from .weighting import (
-    effective_sample_size,
-    propensity_weights,
-    standardised_mean_difference,
-)
+from .weighting import propensity_weights
 
 __all__ = [
     "EstimationError",
@@ -28,6 +27,8 @@ __all__ = [
     "NotEstimable",
     "Result",
     "aalen_johansen",
+    "aipw",
+    "balance",
     "cox",
     "effective_sample_size",
     "exact_proportion",
@@ -37,7 +38,9 @@ __all__ = [
     "kaplan_meier",
     "linear_mixed",
     "logrank",
+    "meta_analysis",
     "paired_exact",
     "propensity_weights",
     "standardised_mean_difference",
+    "weighted_difference",
 ]
