@@ -62,7 +62,8 @@ def between_study_variance(y: Floats, v: Floats, x: Floats, method: str) -> tupl
 
     REML (Viechtbauer 2005): highest of all maxima, 0 included. DL (DerSimonian & Laird 1986):
     the moment estimator with weights 1 / v. PM (Paule & Mandel 1982): tau2 at which the residual
-    sum of squares equals its degrees of freedom.
+    sum of squares equals its degrees of freedom; its standard error takes every leverage for the
+    average one, so tr P is (k - p) / k times the sum of the weights (as metafor does).
     """
     free = x.shape[0] - x.shape[1]
     plain = weighted(y, v, x, 0.0)
@@ -72,14 +73,14 @@ def between_study_variance(y: Floats, v: Floats, x: Floats, method: str) -> tupl
         return tau2, float(np.sqrt(variance)) / plain.trace
     if method == "PM":
         tau2 = _solve_rss(y, v, x, float(free))
-        return tau2, float(np.sqrt(2 * free)) / weighted(y, v, x, tau2).trace
+        return tau2, y.size * float(np.sqrt(2 / free) / (1 / (v + tau2)).sum())
     tau2 = _restricted(y, v, x)
     return tau2, float(np.sqrt(2 / weighted(y, v, x, tau2).trace_pp))
 
 
 def _least_squares_variance(y: Floats, x: Floats) -> float:
     residual = y - x @ np.linalg.lstsq(x, y, rcond=None)[0]
-    return float(residual @ residual) / (x.shape[0] - x.shape[1])
+    return float(residual @ residual / (x.shape[0] - x.shape[1]))
 
 
 def _solve_rss(y: Floats, v: Floats, x: Floats, target: float) -> float:
@@ -111,7 +112,8 @@ def _restricted(y: Floats, v: Floats, x: Floats) -> float:
     for i in np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0)):
         root = optimize.brentq(score, grid[i], grid[i + 1], xtol=1e-15 * high, rtol=1e-14)
         candidates.append(float(root))
-    return max(candidates, key=lambda t: weighted(y, v, x, t).log_restricted)
+    heights = [weighted(y, v, x, t).log_restricted for t in candidates]
+    return candidates[int(np.argmax(heights))]
 
 
 def q_profile(y: Floats, v: Floats, x: Floats, level: float) -> tuple[float, float]:

@@ -13,6 +13,7 @@ from scipy import special
 from .heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .inputs import design, refuse_collinear
 from .results import (
+    COEFFICIENT_COLUMNS,
     Floats,
     InvalidInput,
     NotEstimable,
@@ -74,7 +75,7 @@ class MetaResult(Result):
             lines.append(
                 {
                     "row": self.studies["row"].iloc[i],
-                    **fit.coefficients.drop(columns="term").iloc[0].to_dict(),
+                    **{c: fit.coefficients[c].iloc[0] for c in COEFFICIENT_COLUMNS[1:]},
                     **{n: about.loc[n, "estimate"] for n in ("tau2", "I2_percent", "H2")},
                     "Q": about.loc["Q", "statistic"],
                     "Q_p_value": about.loc["Q", "p_value"],
@@ -138,8 +139,8 @@ def meta_analysis(
     >>> fit = meta_analysis([0.1, 0.5, 0.9], [0.2, 0.2, 0.2])
     >>> fit.coefficients[["estimate", "std_error", "df"]].round(4).values.tolist()
     [[0.5, 0.2309, 2.0]]
-    >>> round(fit.table.set_index("name").loc["tau2", "estimate"], 4)
-    0.12
+    >>> fit.table["estimate"].head(2).round(4).tolist()  # tau2, tau
+    [0.12, 0.3464]
     """
     check_level(level)
     if method not in METHODS:
