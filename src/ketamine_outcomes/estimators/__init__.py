@@ -18,6 +18,7 @@ from .linear_mixed import linear_mixed
 from .marginal import gee
 from .meta import meta_analysis
 from .nonparametric import kaplan_meier, logrank
+from .pooling import pool_imputations
 from .results import EstimationError, InvalidInput, NotEstimable, Result
 from .weighting import propensity_weights
 
@@ -40,6 +41,7 @@ __all__ = [
     "logrank",
     "meta_analysis",
     "paired_exact",
+    "pool_imputations",
     "propensity_weights",
     "standardised_mean_difference",
     "weighted_difference",
