@@ -14,6 +14,7 @@ from .causal import aipw, weighted_difference
 from .competing import aalen_johansen
 from .cox import cox
 from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
+from .imputation import Imputations, impute_chained
 from .linear_mixed import linear_mixed
 from .marginal import gee
 from .meta import meta_analysis
@@ -24,6 +25,7 @@ from .weighting import propensity_weights
 
 __all__ = [
     "EstimationError",
+    "Imputations",
     "InvalidInput",
     "NotEstimable",
     "Result",
@@ -36,6 +38,7 @@ __all__ = [
     "exact_rate",
     "exact_rate_ratio",
     "gee",
+    "impute_chained",
     "kaplan_meier",
     "linear_mixed",
     "logrank",
