@@ -278,13 +278,15 @@ def _outcome(formula: str, score: Propensity, name: str, weight: Floats | None) 
         zero = np.zeros_like(built.x)
         x = {0: np.hstack([built.x, zero]), 1: np.hstack([zero, built.x])}
         x[None] = np.where((score.treated == 1)[:, None], x[1], x[0])
+    refuse_collinear(x[None], terms)
+    back = np.linalg.inv(np.linalg.qr(x[None], mode="r"))  # orthonormal columns: no digits lost
+    x = {arm: z @ back for arm, z in x.items()}
     # without covariates both models give the group means, and the linear one allows means 0 and 1
     is_logistic = bool(np.isin(y, (0.0, 1.0)).all()) and bool(right - {name})
     if is_logistic:
         separated = "the covariates of the outcome model separate the outcomes 0 and 1"
         beta, _ = logistic(x[None], y, terms, separated, weight)
     else:
-        refuse_collinear(x[None], terms)
         root = np.ones(y.size) if weight is None else np.sqrt(weight)
         beta = np.linalg.lstsq(root[:, None] * x[None], root * y, rcond=None)[0]
     return _Outcome(y, x, beta, weight, is_logistic)
@@ -320,11 +322,13 @@ def _covariance(
 
     Each block's influence is (its equation - what the blocks before it add) / its derivative.
     """
-    x, z = score.x, fit.x[None]
+    x, z = np.asarray(np.linalg.qr(score.x)[0]), fit.x[None]
     m, d = fit.predict()
     residual = fit.y - m
     zero = np.zeros_like(residual)
-    by_score = (x * (score.treated - score.score)[:, None]) @ score.covariance
+    e = score.score
+    information = x.T @ (x * (e * special.expit(-score.eta))[:, None])
+    by_score = (x * (score.treated - e)[:, None]) @ np.linalg.inv(information)
     if known:
         by_score = np.zeros_like(by_score)
     v, dv = (zero + 1, zero) if augmented else (weight, slope)

@@ -12,7 +12,7 @@ from .results import Bools, Floats, Ints, NotEstimable
 DONORS = 5  # candidates of predictive mean matching
 NO_VARIATION = 1e-8  # share of variance below which a direction of the predictors counts as none
 CELLS = 40  # grid of the intraclass correlation
-WIDE = 10.0  # standard error (logits per SD of a predictor) that tells of separation
+WIDE = 10.0  # coefficient or standard error (logits per SD of a predictor) that tells of separation
 MAX_STEPS = 50
 
 
@@ -193,6 +193,8 @@ def _multinomial(
                 break
             step = step / 2
         theta, height = theta + step, higher
+        if np.abs(theta[:, 1:]).max(initial=0.0) > WIDE and not accept_wide:
+            return None
         if np.abs(step).max() < 1e-6 * (1 + np.abs(theta).max()):
             covariance_root = np.asarray(np.linalg.inv(root)).T
             wide = np.sqrt((covariance_root**2).sum(axis=1).max()) > WIDE
