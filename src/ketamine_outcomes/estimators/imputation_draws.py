@@ -130,7 +130,7 @@ def draw_level(x: Floats, y: Ints, levels: int, observed: Bools, rng: np.random.
     """
     z = np.column_stack([np.ones(y.size), basis(x, observed)])
     z1 = z[observed]
-    hit = (y[observed][:, None] == np.arange(levels)).astype(float)
+    hit = (y[observed] == np.arange(levels)[:, None]).astype(float)
     weight = np.ones(z1.shape[0])
     fit = _multinomial(z1, hit, weight)
     if fit is None:
@@ -139,7 +139,7 @@ def draw_level(x: Floats, y: Ints, levels: int, observed: Bools, rng: np.random.
         corner[:, 0] = 1.0
         extra = np.repeat(corner, levels, axis=0)
         z1 = np.vstack([z1, extra])
-        hit = np.vstack([hit, np.tile(np.eye(levels), (corner.shape[0], 1))])
+        hit = np.hstack([hit, np.tile(np.eye(levels), corner.shape[0])])
         weight = np.r_[weight, np.full(extra.shape[0], p / extra.shape[0])]
         fit = _multinomial(z1, hit, weight, accept_wide=True)
     if fit is None:
@@ -147,36 +147,38 @@ def draw_level(x: Floats, y: Ints, levels: int, observed: Bools, rng: np.random.
     theta, root = fit
     drawn = theta + root @ rng.standard_normal(theta.size)
     share = _shares(z[~observed], drawn.reshape(levels - 1, -1))
-    below = np.cumsum(share, axis=1)[:, :-1]
-    return np.asarray((rng.random((share.shape[0], 1)) > below).sum(axis=1))
+    below = np.cumsum(share, axis=0)[:-1]
+    return np.asarray((rng.random(share.shape[1]) > below).sum(axis=0))
 
 
 def _shares(z: Floats, theta: Floats) -> Floats:
-    eta = np.column_stack([np.zeros(z.shape[0]), z @ theta.T])
-    eta -= eta.max(axis=1, keepdims=True)
-    e = np.exp(eta)
-    return np.asarray(e / e.sum(axis=1, keepdims=True))
+    """Probability of each level (rows) for each row of the predictors (columns)."""
+    eta = np.vstack([np.zeros(z.shape[0]), theta @ z.T])
+    eta -= eta.max(axis=0)
+    np.exp(eta, out=eta)
+    eta /= eta.sum(axis=0)
+    return eta
 
 
 def _multinomial(
     z: Floats, hit: Floats, weight: Floats, accept_wide: bool = False
 ) -> tuple[Floats, Floats] | None:
     """Log odds against level 0 and a root of their covariance; None when they are separated."""
-    p, k = z.shape[1], hit.shape[1] - 1
-    theta = np.zeros((k, p))
+    p, k = z.shape[1], hit.shape[0] - 1
 
-    def fit(theta: Floats) -> float:
+    def fit(theta: Floats) -> tuple[float, Floats]:
         share = _shares(z, theta)
-        return float(weight @ np.log(np.maximum((share * hit).sum(axis=1), 1e-300)))
+        own = np.maximum((share * hit).sum(axis=0), 1e-300)
+        return float(weight @ np.log(own)), share
 
-    height = fit(theta)
+    theta = np.zeros((k, p))
+    height, share = fit(theta)
     for _ in range(MAX_STEPS):
-        share = _shares(z, theta)[:, 1:]
-        gradient = (weight[:, None] * (hit[:, 1:] - share)).T @ z
+        gradient = (weight * (hit[1:] - share[1:])) @ z
         information = np.empty((k, p, k, p))
         for i in range(k):
             for j in range(i, k):
-                w = weight * share[:, i] * ((i == j) - share[:, j])
+                w = weight * share[i + 1] * ((i == j) - share[j + 1])
                 block = z.T @ (w[:, None] * z)
                 information[i, :, j, :], information[j, :, i, :] = block, block.T
         flat = information.reshape(k * p, k * p)
@@ -188,7 +190,7 @@ def _multinomial(
         if not np.isfinite(step).all():
             return None
         for _ in range(MAX_STEPS):
-            higher = fit(theta + step)
+            higher, share = fit(theta + step)
             if higher >= height - 1e-9 * (1 + abs(height)):
                 break
             step = step / 2
