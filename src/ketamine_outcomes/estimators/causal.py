@@ -13,6 +13,7 @@ from .inputs import codes, design, formula_columns, refuse_collinear, require_co
 from .logistic import logistic
 from .results import (
     Floats,
+    Ints,
     InvalidInput,
     NotEstimable,
     Result,
@@ -133,12 +134,13 @@ def aipw(
 
     Notes
     -----
-    The mean under treatment z solves sum h (m_z - mean) + sum over the group w (y - m_z) = 0,
-    where m_z is the prediction, w the weight and h the target population: 1 (ate), the treated
-    (att) or e (1 - e) (overlap). For ate and att it is consistent when either model is right
-    (Robins, Rotnitzky & Zhao 1994; Mercatanti & Li 2014; Bang & Robins 2005). For overlap the
-    score defines the population, so it has to be right (Mao, Li & Greene 2019). Standard errors
-    as in `weighted_difference`, with the outcome model fitted without weights.
+    The mean under treatment z is (sum h m_z + sum over group z of w (y - m_z)) / sum h, where m_z
+    is the prediction, w the weight and h the target population: 1 (ate), the treated (att) or
+    e (1 - e) (overlap). For ate and att it is consistent when either model is right (Robins,
+    Rotnitzky & Zhao 1994; Bang & Robins 2005; Mercatanti & Li 2014). For overlap the second sum is
+    divided by its own weights, and the score has to be right as it defines the population (Mao,
+    Li & Greene 2019). Standard errors as in `weighted_difference`, with the outcome model fitted
+    without weights.
 
     Examples
     --------
@@ -174,18 +176,16 @@ def _contrast(
     score = fit_propensity(propensity, data, [name, *used, cluster], trim)
     if not np.array_equal(score.treated, zero_one(score.data[name].to_numpy(), f"column {name!r}")):
         raise InvalidInput(f"column {name!r} is not the treatment of the propensity model")
-    weight, slope = weights_of(score.eta, score.treated, target)
+    weight, _ = weights_of(score.eta, score.treated, target)
     fit = _outcome(formula, score, name, None if augmented else weight)
     unit = None
     if cluster is not None:
         unit, units = codes(score.data, cluster)
         if len(units) < 2:
             raise NotEstimable("one cluster carries no information on the standard error")
-    means = np.array([_mean(fit, score, weight, target, arm) for arm in (0, 1)])
-    covariance, covariance_known = (
-        _covariance(fit, score, weight, slope, target, means, unit, augmented, known)
-        for known in (False, True)
-    )
+    means, influence = _means(fit, score, target, score_known=False)
+    covariance = _sandwich(influence, unit)
+    covariance_known = _sandwich(_means(fit, score, target, score_known=True)[1], unit)
     binary = bool(np.isin(fit.y, (0.0, 1.0)).all())
     estimate, gradient = _measure(means, measure, binary)
     std_error = float(np.sqrt(gradient @ covariance @ gradient))
@@ -247,7 +247,7 @@ class _Outcome:
     y: Floats
     x: dict[int | None, Floats]
     beta: Floats
-    fit_weight: Floats | None
+    is_weighted: bool
     is_logistic: bool
 
     def predict(self, arm: int | None = None) -> tuple[Floats, Floats]:
@@ -262,8 +262,6 @@ class _Outcome:
 def _outcome(formula: str, score: Propensity, name: str, weight: Floats | None) -> _Outcome:
     rows = score.data.assign(**{name: score.treated.astype(np.int64)})
     built = design(formula, rows)
-    if len(built.data) < len(rows):
-        raise InvalidInput("the outcome formula gives missing values")
     y = np.asarray(built.y)
     if np.ptp(y) == 0:
         raise NotEstimable("the outcome does not vary")
@@ -289,7 +287,7 @@ def _outcome(formula: str, score: Propensity, name: str, weight: Floats | None) 
     else:
         root = np.ones(y.size) if weight is None else np.sqrt(weight)
         beta = np.linalg.lstsq(root[:, None] * x[None], root * y, rcond=None)[0]
-    return _Outcome(y, x, beta, weight, is_logistic)
+    return _Outcome(y, x, beta, weight is not None, is_logistic)
 
 
 def _population(score: Propensity, target: str) -> tuple[Floats, Floats]:
@@ -301,54 +299,48 @@ def _population(score: Propensity, target: str) -> tuple[Floats, Floats]:
     return (score.treated if target == "att" else none + 1), none
 
 
-def _mean(fit: _Outcome, score: Propensity, weight: Floats, target: str, arm: int) -> float:
-    h, _ = _population(score, target)
-    inside = (score.treated == arm) * weight
-    return float((h @ fit.predict(arm)[0] + inside @ (fit.y - fit.predict()[0])) / h.sum())
+def _means(
+    fit: _Outcome, score: Propensity, target: str, score_known: bool
+) -> tuple[Floats, Floats]:
+    """Mean of each group, and the influence of each row on it (rows, 2).
 
-
-def _covariance(
-    fit: _Outcome,
-    score: Propensity,
-    weight: Floats,
-    slope: Floats,
-    target: str,
-    means: Floats,
-    unit: np.ndarray | None,
-    augmented: bool,
-    known: bool,
-) -> Floats:
-    """Sandwich covariance of the two means; `known` takes the score for given.
-
-    Each block's influence is (its equation - what the blocks before it add) / its derivative.
+    Each block's influence is (its equation + what the blocks before it add) / its derivative.
     """
-    x, z = np.asarray(np.linalg.qr(score.x)[0]), fit.x[None]
+    x, z, t = np.asarray(np.linalg.qr(score.x)[0]), fit.x[None], score.treated
+    weight, slope = weights_of(score.eta, t, target)
     m, d = fit.predict()
     residual = fit.y - m
-    zero = np.zeros_like(residual)
     e = score.score
     information = x.T @ (x * (e * special.expit(-score.eta))[:, None])
-    by_score = (x * (score.treated - e)[:, None]) @ np.linalg.inv(information)
-    if known:
+    by_score = (x * (t - e)[:, None]) @ np.linalg.inv(information)
+    if score_known:
         by_score = np.zeros_like(by_score)
-    v, dv = (zero + 1, zero) if augmented else (weight, slope)
+    v, dv = (weight, slope) if fit.is_weighted else (np.ones_like(m), np.zeros_like(m))
     equation = z * (v * residual)[:, None] + by_score @ (x.T @ (z * (dv * residual)[:, None]))
     by_outcome = equation @ np.linalg.inv(z.T @ (z * (v * d)[:, None]))
     h, dh = _population(score, target)
-    influence = np.empty((m.size, 2))
+    means, influence = np.empty(2), np.empty((m.size, 2))
     for arm in (0, 1):
-        inside = score.treated == arm
+        w, dw = (t == arm) * weight, (t == arm) * slope
         z_arm = fit.x[arm]
         m_arm, d_arm = fit.predict(arm)
-        gap = m_arm - means[arm]
+        size = w.sum() if target == "overlap" else h.sum()
+        standardised, added = h @ m_arm / h.sum(), w @ residual / size
+        means[arm] = standardised + added
+        if target == "overlap":
+            gap, rest = m_arm - standardised, residual - added
+        else:
+            gap, rest = m_arm - means[arm], residual
         influence[:, arm] = (
-            h * gap
-            + inside * weight * residual
-            + by_score @ (x.T @ (dh * gap + inside * slope * residual))
-            + by_outcome @ (z_arm.T @ (h * d_arm) - z.T @ (inside * weight * d))
-        ) / h.sum()
+            (h * gap + by_score @ (x.T @ (dh * gap)) + by_outcome @ (z_arm.T @ (h * d_arm)))
+            / h.sum()
+        ) + (w * rest + by_score @ (x.T @ (dw * rest)) - by_outcome @ (z.T @ (w * d))) / size
+    return means, influence
+
+
+def _sandwich(influence: Floats, unit: Ints | None) -> Floats:
     if unit is not None:
-        influence = np.column_stack([np.bincount(unit, influence[:, arm]) for arm in (0, 1)])
+        influence = np.column_stack([np.bincount(unit, column) for column in influence.T])
     return np.asarray(influence.T @ influence)
 
 

@@ -20,7 +20,7 @@ means <- function(d, cw, ps, out, treat, target, augmented) {
   y <- d[[all.vars(out)[1]]]; family <- if (all(y %in% 0:1) && length(setdiff(all.vars(out)[-1], treat))) binomial else gaussian
   per_arm <- !(treat %in% all.vars(out)[-1]); v <- if (augmented) cw else cw * w
   at <- function(z) { k <- if (per_arm) t == z else rep(TRUE, nrow(d)); nd <- d; nd[[treat]] <- z; predict(fit_glm(out, family, d[k, ], v[k]), nd, type = "response") }
-  sapply(0:1, function(z) { p <- at(z); s <- sum(cw * h * p) / sum(cw * h); if (augmented) s <- s + sum((cw * w * (y - p))[t == z]) / sum(cw * h); s }) }
+  sapply(0:1, function(z) { p <- at(z); s <- sum(cw * h * p) / sum(cw * h); if (augmented) s <- s + sum((cw * w * (y - p))[t == z]) / (if (target == "overlap") sum((cw * w)[t == z]) else sum(cw * h)); s }) }
 contrast <- function(mu, measure) switch(measure, difference = mu[2] - mu[1], ratio = log(mu[2] / mu[1]), odds_ratio = qlogis(mu[2]) - qlogis(mu[1]))
 run <- function(d, ps, out, treat, augmented, measures = "difference", cluster = NULL, trim = NULL, targets = c("overlap", "att", "ate")) {
   d <- d[complete.cases(d[unique(c(all.vars(ps), all.vars(out), cluster))]), ]
