@@ -181,9 +181,9 @@ def _formula(formula: str, response: bool) -> Any:
     return parsed
 
 
-def formula_columns(formula: str) -> list[str]:
-    """Columns that a one-sided formula needs."""
-    return sorted(str(v) for v in _formula(formula, False).required_variables)
+def formula_columns(formula: str, response: bool = False) -> list[str]:
+    """Columns that a formula needs."""
+    return sorted(str(v) for v in _formula(formula, response).required_variables)
 
 
 def design(
