@@ -16,10 +16,20 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import linalg, special
 
-from .inputs import Design, codes, design, formula_columns, refuse_collinear
+from .inputs import (
+    Design,
+    codes,
+    design,
+    formula_columns,
+    numbers,
+    refuse_collinear,
+    require_columns,
+)
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
 from .mixed_likelihood import Criterion, Evaluation, cross_products
 from .mixed_optimise import SINGULAR, Optimum, minimise
+from .mixed_serial_fit import RESIDUALS as SERIAL
+from .mixed_serial_fit import fit_serial
 from .results import (
     Floats,
     InvalidInput,
@@ -162,8 +172,12 @@ def linear_mixed(
     data: pd.DataFrame,
     cluster: str,
     random: str = "1",
+    outer: str | None = None,
     reml: bool = True,
     df: str = "kenward_roger",
+    weights: str | None = None,
+    residual: str = "independent",
+    time: str | None = None,
     level: float = 0.95,
 ) -> LinearMixedResult:
     """Fit y = X beta + Z b + e by restricted (or full) maximum likelihood.
@@ -209,6 +223,10 @@ def linear_mixed(
         raise InvalidInput(f"df must be one of {', '.join(METHODS)}")
     if df == "kenward_roger" and not reml:
         raise InvalidInput("Kenward-Roger is defined for REML fits: use df='satterthwaite'")
+    if residual != "independent":
+        return _serial(
+            formula, data, cluster, random, outer, reml, df, weights, residual, time, level
+        )
     text, correlated = _random(random)
     built = design(formula, data, [cluster, *formula_columns(text)])
     unit, labels = codes(built.data, cluster)
@@ -279,6 +297,137 @@ def linear_mixed(
         _small=small,
         _unscale=unscale,
     )
+
+
+def _serial(
+    formula: str,
+    data: pd.DataFrame,
+    cluster: str,
+    random: str,
+    outer: str | None,
+    reml: bool,
+    df: str,
+    weights: str | None,
+    residual: str,
+    time: str | None,
+    level: float,
+) -> LinearMixedResult:
+    """Residuals with serial correlation within the cluster."""
+    if residual not in SERIAL:
+        raise InvalidInput(f"residual must be independent, {' or '.join(SERIAL)}")
+    if outer is not None:
+        raise InvalidInput("outer is not available with serial correlation: residual='independent'")
+    if residual == "car1" and time is None:
+        raise InvalidInput("residual='car1' needs `time`, the column of the times of measurement")
+    text, correlated = ("0", True) if random.strip() == "0" else _random(random)
+    kept = data
+    if weights is not None:
+        require_columns(data, [weights])
+        kept = data[~(data[weights] == 0)]
+    used = [cluster, weights, time, *formula_columns(text)]
+    built = design(formula, kept, used)
+    unit, labels = codes(built.data, cluster)
+    if text == "0":
+        z, effects = np.empty((len(built.data), 0)), []
+    else:
+        random_part = design(text, built.data, [cluster], response=False)
+        z, effects = random_part.x, random_part.terms
+    x, y = built.x, built.y
+    if y is None:
+        raise AssertionError("design() was asked for a response")
+    refuse_collinear(x, built.terms)
+    if effects:
+        _check_sizes(x, z, len(labels), built.terms, effects)
+    if len(y) <= x.shape[1] + 2:
+        raise NotEstimable(
+            f"{len(y)} rows cannot bear {x.shape[1]} fixed effects, a variance and a correlation"
+        )
+    w = None
+    if weights is not None:
+        w = numbers(built.data, weights)
+        if (w < 0).any():
+            raise InvalidInput(f"column {weights!r} holds {int((w < 0).sum())} negative weights")
+    when = None
+    if time is not None:
+        if not pd.api.types.is_numeric_dtype(built.data[time]):
+            raise InvalidInput(f"column {time!r} must hold times as numbers")
+        when = numbers(built.data, time)
+    fit = fit_serial(x, y, z, unit, when, w, residual, correlated, reml, df, level)
+    small, unscale, best = fit.small, fit.unscale, fit.optimum
+    covariance = unscale @ small.covariance @ unscale.T
+    ddf = np.array([small.df(row) for row in fit.single_terms])
+    terms = built.terms
+    _check_inference(covariance, ddf)
+    sd = np.sqrt(np.diag(fit.random_covariance))
+    return LinearMixedResult(
+        coefficients=coefficient_table(terms, fit.beta, np.sqrt(np.diag(covariance)), ddf, level),
+        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
+        table=pd.DataFrame(
+            {
+                "parameter": ["phi"],
+                "estimate": [fit.phi],
+                "std_error": [fit.phi_std_error],
+                "ci_low": [fit.phi_ci[0]],
+                "ci_high": [fit.phi_ci[1]],
+            }
+        ),
+        log_likelihood=fit.log_likelihood,
+        diagnostics={
+            "n_observations": len(y),
+            "n_dropped": built.n_dropped,
+            "n_zero_weight": len(data) - len(kept),
+            "n_clusters": len(labels),
+            "reml": reml,
+            "df_method": df,
+            "level": level,
+            "residual": residual,
+            "phi": fit.phi,
+            "correlation_at_reference_gap": fit.reference_correlation,
+            "reference_gap": fit.reference_gap,
+            "variance_components": dict(
+                zip(effects, np.diag(fit.random_covariance).tolist(), strict=True)
+            ),
+            "random_covariance": pd.DataFrame(
+                fit.random_covariance, index=effects, columns=effects
+            ),
+            "correlations": {
+                f"{effects[i]}, {effects[j]}": (
+                    float(fit.random_covariance[i, j] / (sd[i] * sd[j]))
+                    if sd[i] > 0 and sd[j] > 0
+                    else float("nan")
+                )
+                for j in range(len(effects) if correlated else 0)
+                for i in range(j)
+            },
+            "residual_variance": fit.residual_variance,
+            "singular_tolerance": SINGULAR,
+            **_information(fit.log_likelihood, len(fit.beta), fit.n_covariance_parameters, len(y)),
+            "std_error_gls": dict(
+                zip(terms, np.sqrt(np.diag(unscale @ small.plain @ unscale.T)), strict=True)
+            ),
+            "converged": True,
+            "singular": best.singular or best.flat or best.independent,
+            "correlation_identified": not best.flat,
+            "correlation_at_boundary": best.independent,
+            "max_gradient": best.max_gradient,
+            "boundary_slope": best.boundary_slope,
+            "smallest_curvature": best.smallest_curvature,
+        },
+        random_effects=pd.DataFrame(
+            fit.random_effects, index=pd.Index(labels, name=cluster), columns=effects
+        ),
+        _built=built,
+        _small=small,
+        _unscale=unscale,
+    )
+
+
+def _check_inference(covariance: Floats, ddf: Floats) -> None:
+    if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() and (ddf > 0).all()):
+        raise NotEstimable(
+            "the small-sample correction does not exist here: too few clusters for these terms, "
+            "or a term that is constant inside every cluster; take fewer terms"
+        )
 
 
 def _random(random: str) -> tuple[str, bool]:
