@@ -5,7 +5,9 @@ Biometrics 53, 983-997) in full: the variance is not linear in the correlation, 
 terms in its second derivatives stay. That correction depends on the parameters chosen: here
 the variances and covariances of the random effects, the residual variance and the correlation
 over one unit (AR(1): over one step of time; CAR(1): over the median gap, so that the unit of
-time does not matter). A correlation estimated as 0 (CAR(1)) is held there.
+time does not matter). A correlation estimated as 0 (CAR(1)) is held there. Where the correlation
+cannot be told from the variances, the first-order terms alone are left: they do not depend on
+which of the equivalent parameters is taken, and such a variance is linear in what is identified.
 """
 
 from __future__ import annotations
@@ -115,8 +117,9 @@ def kenward_roger(criterion: SerialCriterion, best: SerialOptimum) -> SmallSampl
         hza_hx = za_hx - plain.zz @ (m @ za_hx)  # Z'H A H X
         slopes[phi] = -_form(once, mzx, mzx, p) / sigma2
         double[phi, phi] = (_form(twice, mzx, mzx, p) - _fold(za_hx, m @ za_hx)) / sigma2
-        second[phi, phi] = _form(twice * 2.0 + bend * -1.0, mzx, mzx, p) / sigma2
-        second[phi, last] = second[last, phi] = -slopes[phi] / sigma2
+        if not best.flat:
+            second[phi, phi] = _form(twice * 2.0 + bend * -1.0, mzx, mzx, p) / sigma2
+            second[phi, last] = second[last, phi] = -slopes[phi] / sigma2
         double[phi, last] = _form(once, mzx, hh, p) / sigma2**2
         double[last, phi] = double[phi, last].T
         for i, e in enumerate(basis):
