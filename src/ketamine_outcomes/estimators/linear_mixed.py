@@ -162,8 +162,12 @@ def linear_mixed(
     data: pd.DataFrame,
     cluster: str,
     random: str = "1",
+    outer: str | None = None,
     reml: bool = True,
     df: str = "kenward_roger",
+    weights: str | None = None,
+    residual: str = "independent",
+    time: str | None = None,
     level: float = 0.95,
 ) -> LinearMixedResult:
     """Fit y = X beta + Z b + e by restricted (or full) maximum likelihood.
@@ -205,6 +209,10 @@ def linear_mixed(
     [2.322206, 2.0]
     """
     check_level(level)
+    if residual != "independent" or time is not None:
+        raise InvalidInput("residual must be 'independent'")
+    if outer is not None or weights is not None:
+        raise InvalidInput("outer and weights are not available yet")
     if df not in METHODS:
         raise InvalidInput(f"df must be one of {', '.join(METHODS)}")
     if df == "kenward_roger" and not reml:
