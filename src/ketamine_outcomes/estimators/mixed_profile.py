@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -77,6 +78,25 @@ def _keep(fitted: Fitted, columns: list[int], reml: bool) -> tuple[Criterion, Fl
 def without_outer(sums: CrossProducts) -> CrossProducts:
     """The same sums without the outer effect."""
     return replace(sums, zw=sums.zw[:, :-1], ww=sums.ww[:-1, :-1], outer_start=None, ow=None)
+
+
+def conditional_covariance(fitted: Fitted, index: pd.Index[Any]) -> pd.DataFrame:
+    """See `LinearMixedResult.random_effects_covariance`: sigma2 (G - G Z'HZ G)."""
+    at, c = fitted.best.at, fitted.criterion
+    s = at.s
+    if c.outer:
+        s = s - at.v[:, None] * at.v * at.shrink[c.sums.outer_of]
+    g = at.factor @ at.factor.T
+    back = inverse(fitted.triangle)
+    inner = g[:, :, None] - np.einsum("ab,bck,cd->adk", g, s, g, optimize=True)
+    sigma2 = at.residual_ss / c.df * fitted.spread**2
+    raw = sigma2 * np.einsum("ab,bck,dc->adk", back, inner, back, optimize=True)
+    columns = {}
+    for j, effect in enumerate(fitted.effects):
+        for i in range(j):
+            columns[f"{fitted.effects[i]}, {effect}"] = raw[i, j]
+        columns[effect] = raw[j, j]
+    return pd.DataFrame(columns, index=index)
 
 
 def _deviance(criterion: Criterion) -> float:

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .mixed_inference import SmallSample
-from .mixed_profile import Fitted, profile_intervals, variance_tests
+from .mixed_profile import Fitted, conditional_covariance, profile_intervals, variance_tests
 from .results import Floats, InvalidInput, Result, check_level, coefficient_table
 
 
@@ -115,6 +115,20 @@ class LinearMixedResult(Result):
         table = self.contrast(matrix, level)
         table.index = new_data.index
         return table[["estimate", "std_error", "df", "ci_low", "ci_high"]]
+
+    def random_effects_covariance(self) -> pd.DataFrame:
+        """Conditional variances and covariances of the random effects, given all parameters.
+
+        Returns
+        -------
+        DataFrame
+            The rows of `.random_effects`; one column per term and per pair of terms.
+
+        Notes
+        -----
+        R: `attr(ranef(m, condVar = TRUE)[[1]], "postVar")`.
+        """
+        return conditional_covariance(self._model(), self.random_effects.index)
 
     def variance_test(self) -> pd.DataFrame:
         """Likelihood-ratio test of every random term: the model against the one without it.
