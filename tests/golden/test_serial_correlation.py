@@ -141,7 +141,7 @@ def test_dense_optimum(name: str) -> None:
         agree(d["phi"], r["correlation_parameter"], LOOSE, "phi")
         assert not d["correlation_at_boundary"] and not d["singular"]
     assert d["max_gradient"] < 1e-6
-    assert d["smallest_curvature"] > 0
+    assert d["min_curvature"] > 0
 
 
 @pytest.mark.parametrize("name", NLME)

@@ -42,7 +42,7 @@ class SerialOptimum:
     deviance: float
     max_gradient: float
     boundary_slope: float
-    smallest_curvature: float
+    min_curvature: float
     eta_variance: float
     singular: bool
     flat: bool
@@ -210,7 +210,7 @@ def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
         deviance=criterion.deviance(theta, at),
         max_gradient=float(np.abs(gradient).max()) if gradient.size else 0.0,
         boundary_slope=_boundary_slope(criterion, at),
-        smallest_curvature=float(curvature.min()),
+        min_curvature=float(curvature.min()),
         eta_variance=_last_variance(curvature, vectors) if criterion.serial else float("nan"),
         singular=bool((np.diag(at.factor) < SINGULAR).any()),
         flat=bool(curvature.min() < FLAT),
