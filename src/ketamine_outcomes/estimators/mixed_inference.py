@@ -141,7 +141,7 @@ def kenward_roger_df(
     top, left, right = 1 + c1 * b, 1 - c2 * b, 1 - c3 * b
     top = 0.0 if abs(top) < 1e-10 else top
     ratio = (1 - a2 / q) / left if abs(1 - a2 / q) >= 1e-14 or abs(left) >= 1e-14 else 1.0
-    rho = ratio**2 * top / right / q
+    rho = ratio**2 * top / right / q if right else float("inf")  # df 4 exactly
     df = 4 + (q + 2) / (q * rho - 1)
     scaling = 1.0 if abs(df - 2) < 1e-2 else df * (1 - a2 / q) / (df - 2)
     return float(df), float(scaling)

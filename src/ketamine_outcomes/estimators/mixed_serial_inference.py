@@ -5,7 +5,9 @@ Biometrics 53, 983-997) in full: the variance is not linear in the correlation, 
 terms in its second derivatives stay. That correction depends on the parameters chosen: here
 the variances and covariances of the random effects, the residual variance and the correlation
 over one unit (AR(1): over one step of time; CAR(1): over the median gap, so that the unit of
-time does not matter). A correlation estimated as 0 (CAR(1)) is held there. Where the correlation
+time does not matter). Parameters estimated at their boundary are held there: a correlation of 0
+(CAR(1)), and next to a correlation the random effects of variance 0, which it nearly takes the
+place of (the second-order terms then grow beyond use). Where the correlation
 cannot be told from the variances, the first-order terms alone are left: they do not depend on
 which of the equivalent parameters is taken, and such a variance is linear in what is identified.
 """
@@ -69,9 +71,10 @@ def kenward_roger(criterion: SerialCriterion, best: SerialOptimum) -> SmallSampl
     at, series = best.at, criterion.series
     sigma2 = at.residual_ss / criterion.df
     c = at.inverse_information
-    p, q, n_g = criterion.p, criterion.q, criterion.rows.size
-    r = n_g + 1 + (not best.independent)
-    last = n_g  # residual variance; the correlation follows
+    p, q = criterion.p, criterion.q
+    basis = _directions(criterion, best)
+    last = len(basis)  # residual variance; the correlation follows
+    r = last + 1 + (not best.independent)
     correlation = series.none() if best.independent else series.natural(float(best.theta[-1]))
     white = series.whitened(correlation)
     plain = series.sums(white, white)
@@ -88,7 +91,6 @@ def kenward_roger(criterion: SerialCriterion, best: SerialOptimum) -> SmallSampl
     double = np.zeros((r, r, p, p))
     second = np.zeros((r, r, p, p))
     trace = np.zeros((r, r))
-    basis = _directions(criterion)
     for i, e in enumerate(basis):
         slopes[i] = -_fold(t, e @ t) / sigma2**2
         for j, f in enumerate(basis):
@@ -174,11 +176,13 @@ def _trace_of_square(at: Correlation) -> float:
     return float((2 * (1 + at.r**2) * at.slope**2 / at.rest**2).sum())
 
 
-def _directions(criterion: SerialCriterion) -> list[Floats]:
-    """Symmetric basis of the free entries of the covariance of the random effects."""
+def _directions(criterion: SerialCriterion, best: SerialOptimum) -> list[Floats]:
+    """Symmetric basis of the entries of the covariance of the random effects."""
+    varies = np.diag(best.at.factor @ best.at.factor.T) > 0
     out = []
     for row, column in zip(criterion.rows, criterion.columns, strict=True):
-        e = np.zeros((criterion.q, criterion.q))
-        e[row, column] = e[column, row] = 1.0
-        out.append(e)
+        if best.independent or (varies[row] and varies[column]):
+            e = np.zeros((criterion.q, criterion.q))
+            e[row, column] = e[column, row] = 1.0
+            out.append(e)
     return out
