@@ -22,7 +22,8 @@ FLAT = 1e-5  # curvature of -2 log likelihood: a standard error above 400 on a l
 ESCAPES = 5
 SIGNED_GRID = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.85, 0.95)
 POSITIVE_GRID = (0.001, 0.03, 0.15, 0.4, 0.65, 0.85, 0.95, 0.99)
-SPREADS = (1.0, 0.25, 3.0)
+SIZES = (1.0, 0.25, 4.0, 0.05)
+SMALL = 20_000  # rows up to which all of them are tried
 NEAR_ONE = 1e-6
 
 
@@ -85,17 +86,18 @@ def _template(criterion: SerialCriterion) -> Bools:
 
 
 def _starts(criterion: SerialCriterion) -> list[Floats]:
-    """Local minima along a grid of correlations, each with the best of a few spreads of L."""
-    diagonal = np.where(criterion.rows == criterion.columns, 1.0, 0.0)
-    spreads = [s * diagonal for s in SPREADS] if diagonal.size else [diagonal]
+    """Local minima along a grid of correlations, with the best few sizes of L (all if small)."""
+    sizes = _sizes(criterion)
+    several = len(sizes) if criterion.n <= SMALL else 1
 
-    def best(eta: Floats) -> tuple[float, Floats]:
-        tried = [np.r_[spread, eta] for spread in spreads]
+    def best(eta: Floats) -> tuple[float, list[Floats]]:
+        tried = [np.r_[size, eta] for size in sizes]
         values = [criterion.value_and_gradient(theta)[0] for theta in tried]
-        return min(values), tried[int(np.argmin(values))]
+        order = np.argsort(values, kind="stable")[:several]
+        return min(values), [tried[i] for i in order]
 
     if not criterion.serial:
-        return [best(np.empty(0))[1]]
+        return best(np.empty(0))[1]
     series = criterion.series
     grid = [series.eta(phi) for phi in (SIGNED_GRID if series.signed else POSITIVE_GRID)]
     if not series.signed and series.gap_levels[0] < 0.5:
@@ -104,7 +106,18 @@ def _starts(criterion: SerialCriterion) -> list[Floats]:
     found = [best(np.array([eta])) for eta in sorted(grid)]
     values = np.r_[np.inf, [value for value, _ in found], np.inf]
     low = (values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:])
-    return [found[i][1] for i in np.flatnonzero(low)]
+    return [start for i in np.flatnonzero(low) for start in found[i][1]]
+
+
+def _sizes(criterion: SerialCriterion) -> list[Floats]:
+    """Starting values of the free entries of L: diagonal, of one or of different sizes."""
+    diagonal = criterion.rows == criterion.columns
+    out = [np.where(diagonal, size, 0.0) for size in SIZES] if diagonal.size else [np.empty(0)]
+    if criterion.q > 1:
+        for large in range(criterion.q):
+            size = np.where(criterion.rows == large, 2.0, 0.1)
+            out.append(np.where(diagonal, size, 0.0))
+    return out
 
 
 def _bounds(criterion: SerialCriterion, above: bool) -> list[tuple[float | None, float | None]]:
