@@ -17,6 +17,7 @@ import pandas as pd
 from .results import Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
+WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -242,6 +243,19 @@ def design(
     return Design(x, terms, y, rows, dropped, right.model_spec, index)
 
 
+def upper_factor(x: Floats) -> Floats:
+    """R of x = QR, from the Gram matrix where that loses few digits, else by Householder."""
+    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    length = np.where(length > 0, length, 1.0)
+    try:
+        r = np.linalg.cholesky(x.T @ x / np.outer(length, length)).T
+    except np.linalg.LinAlgError:
+        r = np.zeros((1, 1))
+    if np.abs(np.diag(r)).min() < WELL_CONDITIONED:
+        r = np.asarray(np.linalg.qr(x / length, mode="r"))
+    return np.asarray(r * length, float)
+
+
 def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
     """Raise, naming the terms that the earlier ones determine."""
     if x.shape[1] == 0:
@@ -250,13 +264,7 @@ def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
-    correlation = (x.T @ x) / np.outer(length, length)
-    try:  # decides at once where no term is near the others
-        if np.diag(np.linalg.cholesky(correlation)).min() > np.sqrt(COLLINEAR):
-            return
-    except np.linalg.LinAlgError:
-        pass
-    r = np.asarray(np.linalg.qr(x / length, mode="r"))
+    r = upper_factor(x) / length
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
     adds[: min(r.shape)] = np.abs(np.diag(r))

@@ -1,4 +1,4 @@
-"""Linear mixed models with one grouping factor.
+"""Linear mixed models: random effects per cluster, clusters within an outer grouping.
 
 statsmodels MixedLM has no small-sample degrees of freedom, standard errors that are not the
 GLS ones, and a default optimiser that can stop far from the maximum; this fit equals lme4,
@@ -7,154 +7,33 @@ lmerTest and pbkrtest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
-from scipy import linalg, special
 
-from .inputs import Design, codes, design, formula_columns, refuse_collinear
-from .mixed_inference import SmallSample, kenward_roger, satterthwaite
-from .mixed_likelihood import Criterion, Evaluation, cross_products
-from .mixed_optimise import SINGULAR, Optimum, minimise
-from .results import (
-    Floats,
-    InvalidInput,
-    NotEstimable,
-    Result,
-    check_level,
-    coefficient_table,
+from .inputs import (
+    Design,
+    codes,
+    design,
+    formula_columns,
+    numbers,
+    refuse_collinear,
+    require_columns,
+    upper_factor,
 )
+from .mixed_inference import SmallSample, kenward_roger, satterthwaite
+from .mixed_likelihood import Criterion, cross_products, weighted_columns
+from .mixed_optimise import SINGULAR, Optimum, minimise
+from .mixed_profile import Fitted, inverse, triangular
+from .mixed_result import LinearMixedResult
+from .mixed_serial_fit import Rows, is_serial, serial_result, times
+from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
+
+__all__ = ["LinearMixedResult", "linear_mixed"]
 
 METHODS = ("kenward_roger", "satterthwaite", "normal")
-
-
-@dataclass(frozen=True, eq=False)
-class LinearMixedResult(Result):
-    """A fitted linear mixed model.
-
-    Attributes
-    ----------
-    random_effects
-        Conditional modes (BLUPs): one row per cluster, one column per random term.
-    """
-
-    random_effects: pd.DataFrame = field(default_factory=pd.DataFrame)
-    _built: Design | None = None
-    _small: SmallSample | None = None
-    _unscale: Floats | None = None  # beta = _unscale @ (coefficients of the working design)
-
-    def contrast(
-        self, weights: ArrayLike | Mapping[str, Mapping[str, float]], level: float | None = None
-    ) -> pd.DataFrame:
-        """Linear combinations of the fixed effects.
-
-        Parameters
-        ----------
-        weights
-            One row of numbers per contrast, in the order of `.coefficients`; or
-            {name: {term: weight}}.
-        level
-            Confidence level; that of the fit by default.
-
-        Returns
-        -------
-        DataFrame
-            The columns of `.coefficients`; `term` is the name or number of the contrast.
-        """
-        matrix, names = self._matrix(weights)
-        small, unscale = self._parts()
-        estimate = matrix @ self.coefficients["estimate"].to_numpy(float)
-        working = matrix @ unscale
-        std_error = np.sqrt(np.einsum("ia,ab,ib->i", working, small.covariance, working))
-        df = np.array([small.df(row) if row.any() else np.nan for row in working])
-        return coefficient_table(names, estimate, std_error, df, self._level(level))
-
-    def joint_test(self, weights: ArrayLike) -> pd.DataFrame:
-        """F test that all rows of a contrast matrix are zero.
-
-        Returns
-        -------
-        DataFrame
-            statistic (F; scaled under Kenward-Roger), df, df_denominator, p_value.
-
-        Notes
-        -----
-        R: `pbkrtest::KRmodcomp(m, L)`; `lmerTest::contest(m, L)` (Fai & Cornelius 1996).
-        """
-        matrix, _ = self._matrix(weights)
-        small, unscale = self._parts()
-        working = matrix @ unscale
-        q = len(matrix)
-        if np.linalg.matrix_rank(working) < q:
-            raise InvalidInput("the rows of the contrast matrix depend on each other")
-        estimate = matrix @ self.coefficients["estimate"].to_numpy(float)
-        covariance = working @ small.covariance @ working.T
-        f = float(estimate @ np.linalg.solve(covariance, estimate)) / q
-        if small.method == "kenward_roger":
-            df, scaling = small.joint_df(working)
-            f *= scaling
-        elif small.method == "satterthwaite":
-            _, vectors = np.linalg.eigh(covariance)
-            df = _fai_cornelius(np.array([small.df(row) for row in vectors.T @ working]))
-        else:
-            df = float("inf")
-        p = special.fdtrc(q, df, f) if np.isfinite(df) else special.chdtrc(q, q * f)
-        return pd.DataFrame(
-            {"statistic": [f], "df": [q], "df_denominator": [df], "p_value": [float(p)]}
-        )
-
-    def predict(
-        self, new_data: pd.DataFrame, ci: bool = True, level: float | None = None
-    ) -> pd.DataFrame:
-        """Population mean (random effects at 0) for new rows.
-
-        Returns
-        -------
-        DataFrame
-            estimate, and with `ci` also std_error, df, ci_low, ci_high; the index of new_data.
-        """
-        if self._built is None:
-            raise InvalidInput("this result was not made by linear_mixed")
-        table = self.contrast(self._built.new(new_data), level)
-        table.index = new_data.index
-        columns = ["estimate", "std_error", "df", "ci_low", "ci_high"] if ci else ["estimate"]
-        return table[columns]
-
-    def _parts(self) -> tuple[SmallSample, Floats]:
-        if self._small is None or self._unscale is None:
-            raise InvalidInput("this result was not made by linear_mixed")
-        return self._small, self._unscale
-
-    def _level(self, level: float | None) -> float:
-        return check_level(self.diagnostics["level"] if level is None else level)
-
-    def _matrix(
-        self, weights: ArrayLike | Mapping[str, Mapping[str, float]]
-    ) -> tuple[Floats, Sequence[str]]:
-        terms = list(self.coefficients["term"])
-        if isinstance(weights, Mapping):
-            unknown = sorted({t for w in weights.values() for t in w} - set(terms))
-            if unknown:
-                raise InvalidInput(f"no term {', '.join(map(repr, unknown))} in the model")
-            rows = [[float(w.get(t, 0.0)) for t in terms] for w in weights.values()]
-            return np.array(rows).reshape(-1, len(terms)), list(weights)
-        matrix = np.atleast_2d(np.asarray(weights, float))
-        if matrix.shape[1] != len(terms):
-            raise InvalidInput(f"a contrast needs {len(terms)} weights, one per term")
-        return matrix, [str(i + 1) for i in range(len(matrix))]
-
-
-def _fai_cornelius(df: Floats) -> float:
-    if np.ptp(df) < 1e-8:
-        return float(df.mean())
-    if (df <= 2).any():
-        return 2.0
-    total = float((df / (df - 2)).sum())
-    return 2 * total / (total - df.size)
 
 
 def linear_mixed(
@@ -162,11 +41,15 @@ def linear_mixed(
     data: pd.DataFrame,
     cluster: str,
     random: str = "1",
+    outer: str | None = None,
     reml: bool = True,
     df: str = "kenward_roger",
+    weights: str | None = None,
+    residual: str = "independent",
+    time: str | None = None,
     level: float = 0.95,
 ) -> LinearMixedResult:
-    """Fit y = X beta + Z b + e by restricted (or full) maximum likelihood.
+    """Fit y = X beta + Z b + a + e by restricted (or full) maximum likelihood.
 
     Parameters
     ----------
@@ -177,26 +60,53 @@ def linear_mixed(
     cluster
         Column of the units that repeat (patients).
     random
-        Random effects per cluster: "1", "1 + x" (correlated), "1 + x ||" (uncorrelated).
+        Random effects b per cluster: "1", "1 + x" (correlated), "1 + x ||" (uncorrelated); "0",
+        with serial correlation only: generalised least squares.
+    outer
+        Column of a grouping above the clusters (centres), which takes a random intercept a. A
+        cluster is one label of `cluster` within one of `outer`: the same label in two outer
+        groups counts as two clusters, and is reported.
     reml
         Restricted likelihood. Kenward-Roger needs it.
     df
         kenward_roger (adjusts the standard errors too), satterthwaite or normal.
+    weights
+        Column of prior weights: the residual variance of a row is sigma2 / weight. Rows of
+        weight 0 are left out.
+    residual
+        independent, ar1 or car1: the residuals of a cluster have correlation phi^|difference of
+        their times|; ar1 for whole-number times and phi in (-1, 1), car1 for continuous time and
+        phi in (0, 1). Not together with `outer`.
+    time
+        Column of the times, distinct within a cluster; ar1 without it takes the order of the rows.
     level
         Confidence level.
 
     Returns
     -------
     LinearMixedResult
-        `.log_likelihood` as lme4 (restricted when `reml`). `.diagnostics`: variance components
-        (`variance_components` in squared units of the response, `correlations`,
-        `residual_variance`), `singular` (a variance or a combination of effects is estimated
-        as 0), `max_gradient` and `boundary_slope` of the converged criterion, aic, bic.
+        `.table` has the variance components in squared units of the response. `.log_likelihood`
+        as lme4 (restricted when `reml`). `.diagnostics`: `variance_components`, `correlations`,
+        `outer_variance`, `residual_variance`, `singular` (a variance or a combination of effects
+        is estimated as 0), `max_gradient`, `min_curvature` and `boundary_slope` of the converged
+        criterion, aic, bic. With serial correlation also `phi` (over one unit of time; its
+        interval is in `.table`), `correlation_identified` and `correlation_at_boundary`.
+
+    Raises
+    ------
+    InvalidInput
+        Unknown column or word, values that are not finite, negative weights.
+    NotEstimable
+        One cluster, not more rows than random effects, collinear terms, an exact fit, or no
+        convergence.
 
     Notes
     -----
-    R: `lmer(y ~ x + (1 + x | cluster), REML = reml)`; Kenward & Roger (1997) as pbkrtest,
-    Satterthwaite as lmerTest.
+    R: `lmer(y ~ x + (1 | outer) + (1 + x | outer:cluster), REML = reml, weights = w)`; Kenward &
+    Roger (1997) as pbkrtest (with weights: of the rows times the root of their weight),
+    Satterthwaite as lmerTest. With serial correlation: `nlme::lme(y ~ x, random = ~ 1 + x |
+    cluster, correlation = corAR1(form = ~ time | cluster))`, corCAR1, or `nlme::gls`; without the
+    factor sqrt(n / (n - p)) that nlme puts on the standard errors of an ML fit.
 
     Examples
     --------
@@ -209,146 +119,287 @@ def linear_mixed(
         raise InvalidInput(f"df must be one of {', '.join(METHODS)}")
     if df == "kenward_roger" and not reml:
         raise InvalidInput("Kenward-Roger is defined for REML fits: use df='satterthwaite'")
-    text, correlated = _random(random)
-    built = design(formula, data, [cluster, *formula_columns(text)])
-    unit, labels = codes(built.data, cluster)
-    effects = design(text, built.data, [cluster], response=False)
-    x, y, z = built.x, built.y, effects.x
+    serial = is_serial(residual, time, outer)
+    text, correlated = _random(random, serial)
+    require_columns(data, [cluster, outer, weights, time])
+    data, n_zero = _positive(data, weights)
+    built = design(formula, data, [cluster, outer, weights, time, *formula_columns(text)])
+    x, y, z, effects = built.x, built.y, *_random_columns(text, built.data)
     if y is None:
         raise AssertionError("design() was asked for a response")
-    _check_sizes(x, z, len(labels), built.terms, effects.terms)
+    units = _units(built.data, cluster, outer)
+    _check_sizes(x, z, units, built.terms, effects, correlated)
+    root = None
+    if weights is not None:
+        root = np.sqrt(numbers(built.data, weights))
+        x, y, z = x * root[:, None], y * root, z * root[:, None]
+    info = {
+        "n_observations": len(y),
+        "n_dropped": built.n_dropped,
+        "n_zero_weight": n_zero,
+        "n_clusters": units.n,
+        "n_outer": 0 if units.outer_index is None else len(units.outer_index),
+        "clusters_share_labels": units.shared,
+        "reml": reml,
+        "df_method": df,
+        "level": level,
+    }
+    if serial:
+        rows = Rows(x, y, z, units.codes, times(built.data, time), root, residual)
+        return serial_result(rows, correlated, built, effects, units.index, info)
 
-    # working scales: orthonormal fixed effects, response less its OLS fit in units of its own
-    # spread, random columns of unit length; all undone below
-    q_x, r_x = np.linalg.qr(x)
-    ols = q_x.T @ y
-    residual = y - q_x @ ols
-    spread = float(np.sqrt(residual @ residual / len(y)))
+    # working scales: near-orthonormal fixed effects, response less its OLS fit in units of its
+    # own spread, random columns orthonormal too; all undone below
+    r_x = upper_factor(x)
+    unmix = inverse(r_x)
+    ols, rest = _ols(x, y, unmix)
+    spread = float(np.sqrt(rest @ rest / len(y)))
     if spread <= 1e-10 * max(1e-300, float(np.abs(y).max())):
         raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
-    z_scale = np.sqrt((z**2).mean(axis=0))
-    sums = cross_products(q_x, z / z_scale, residual / spread, unit)
-    template = (
-        np.tril(np.ones((z.shape[1],) * 2, bool)) if correlated else np.eye(z.shape[1], dtype=bool)
-    )
+    template = np.eye(z.shape[1], dtype=bool)
+    gram = z.T @ z / len(y)
+    triangle = np.diag(np.sqrt(np.diag(gram)))
+    if correlated:
+        template, triangle = np.tril(np.ones_like(template)), triangular(gram)
+    rest /= spread
+    sums = cross_products(x, z, rest, units.codes, unmix, inverse(triangle), root, units.outer_of)
     criterion = Criterion(sums, template, reml)
     best = minimise(criterion)
-    small = _small_sample(criterion, best, df)
-    unscale = linalg.solve_triangular(r_x, np.eye(len(r_x))) * spread
-    shift = 2 * float(np.log(np.abs(np.diag(r_x))).sum()) if reml else 0.0
-    shift += 2 * criterion.df * float(np.log(spread))
-    log_likelihood = -0.5 * (criterion.deviance(best.at) + shift)
-
-    beta = linalg.solve_triangular(r_x, ols + best.at.beta * spread)
-    covariance = unscale @ small.covariance @ unscale.T
-    rows = np.linalg.solve(r_x.T, np.eye(len(r_x))).T * spread  # contrasts of single terms
-    ddf = np.array([small.df(row) for row in rows])
-    terms = built.terms
-    if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() and (ddf > 0).all()):
-        raise NotEstimable(
-            "the small-sample correction does not exist here: too few clusters for these terms, "
-            "or a term that is constant inside every cluster; take fewer terms"
-        )
-    return LinearMixedResult(
-        coefficients=coefficient_table(terms, beta, np.sqrt(np.diag(covariance)), ddf, level),
-        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
-        log_likelihood=log_likelihood,
-        diagnostics={
-            "n_observations": len(y),
-            "n_dropped": built.n_dropped,
-            "n_clusters": len(labels),
-            "reml": reml,
-            "df_method": df,
-            "level": level,
-            **_variances(best, criterion, effects.terms, z_scale, spread),
-            **_information(log_likelihood, len(beta), len(best.theta) + 1, len(y)),
-            "std_error_gls": dict(
-                zip(terms, np.sqrt(np.diag(unscale @ small.plain @ unscale.T)), strict=True)
-            ),
-            "converged": True,
-            "singular": best.singular,
-            "max_gradient": best.max_gradient,
-            "boundary_slope": best.boundary_slope,
-        },
-        random_effects=pd.DataFrame(
-            best.at.u @ (best.at.factor @ best.at.factor.T) * spread / z_scale,
-            index=pd.Index(labels, name=cluster),
-            columns=effects.terms,
-        ),
-        _built=built,
-        _small=small,
-        _unscale=unscale,
+    fitted = Fitted(
+        criterion=criterion,
+        best=best,
+        triangle=triangle,
+        spread=spread,
+        unscale=unmix * spread,
+        shift=ols,
+        terms=built.terms,
+        effects=effects,
+        cluster=cluster,
+        outer=outer,
     )
+    return _result(fitted, _small_sample(criterion, best, df), built, units, r_x, info)
 
 
-def _random(random: str) -> tuple[str, bool]:
+@dataclass(frozen=True)
+class _Units:
+    """Cluster of every row, and what the clusters are called."""
+
+    codes: Ints
+    index: pd.Index[Any]
+    outer_of: Ints | None = None
+    outer_index: pd.Index[Any] | None = None
+    shared: bool = False  # a label of `cluster` occurs in several outer groups
+
+    @property
+    def n(self) -> int:
+        return len(self.index)
+
+
+def _units(data: pd.DataFrame, cluster: str, outer: str | None) -> _Units:
+    """Number the clusters; within outer groups when there are such."""
+    unit, labels = codes(data, cluster)
+    if outer is None:
+        return _Units(unit, pd.Index(labels, name=cluster))
+    over, above = codes(data, outer)
+    pair, pairs = pd.factorize(over * len(labels) + unit, sort=True)
+    outer_of, unit_of = np.divmod(np.asarray(pairs, np.int64), len(labels))
+    named = pd.Index(labels, name=cluster).take(unit_of)
+    outer_index = pd.Index(above, name=outer)
+    shared = not named.is_unique
+    if shared:
+        named = pd.MultiIndex.from_arrays([outer_index.take(outer_of), named])
+    return _Units(np.asarray(pair, np.int64), named, outer_of, outer_index, shared)
+
+
+def _positive(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
+    """Rows that are not of weight 0, and how many are."""
+    if weights is None:
+        return data, 0
+    try:
+        values = data[weights].to_numpy(dtype=float)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"column {weights!r} must hold numbers") from None
+    negative = int((values < 0).sum())
+    if negative:
+        raise InvalidInput(f"column {weights!r} holds {negative} negative weights")
+    zero = values == 0
+    if zero.all():
+        raise NotEstimable("no row has a weight above 0")
+    return (data[~zero], int(zero.sum())) if zero.any() else (data, 0)
+
+
+def _random(random: str, serial: bool) -> tuple[str, bool]:
     text = random.strip()
+    if serial and text in ("0", "-1"):
+        return "0", True
     correlated = not text.endswith("||")
     text = text if correlated else text[:-2].strip()
     if text in ("", "0", "-1"):
         raise InvalidInput(
-            "random needs at least one effect, such as '1': without one, use gee() or a linear "
-            "model"
+            "random needs at least one effect, such as '1': without one, use gee(), a linear "
+            "model, or random='0' with residual='ar1' or 'car1'"
         )
     if "|" in text:
         raise InvalidInput("random is '1', '1 + x' or '1 + x ||'; the group goes to `cluster`")
     return text, correlated
 
 
+def _random_columns(text: str, data: pd.DataFrame) -> tuple[Floats, list[str]]:
+    if text == "0":
+        return np.empty((len(data), 0)), []
+    if text == "1":
+        return np.ones((len(data), 1)), ["Intercept"]
+    built = design(text, data, response=False)
+    return built.x, built.terms
+
+
 def _check_sizes(
-    x: Floats, z: Floats, n_clusters: int, terms: list[str], effects: list[str]
+    x: Floats,
+    z: Floats,
+    units: _Units,
+    terms: list[str],
+    effects: list[str],
+    correlated: bool,
 ) -> None:
     refuse_collinear(x, terms)
-    refuse_collinear(z, effects)
-    if n_clusters < 2:
+    if effects:
+        refuse_collinear(z, effects)
+    if effects and units.n < 2:
         raise NotEstimable("one cluster only: a variance between clusters needs several")
     n, q = z.shape
-    if n <= n_clusters * q:
+    each = q if correlated else 1
+    if effects and n <= units.n * each:
         raise NotEstimable(
-            f"{n} rows for {n_clusters} clusters with {q} random effects each: they cannot be "
+            f"{n} rows for {units.n} clusters with {each} random effects each: they cannot be "
             "told from the residual; take fewer random effects or one value per cluster"
         )
     if n <= x.shape[1] + 1:
         raise NotEstimable(f"{n} rows cannot bear {x.shape[1]} fixed effects and a variance")
+    if units.outer_index is not None:
+        if len(units.outer_index) < 2:
+            raise NotEstimable("one outer group only: a variance between them needs several")
+        if len(units.outer_index) == units.n:
+            raise NotEstimable(
+                "every outer group holds one cluster: leave `outer` out, the two variances "
+                "cannot be told apart"
+            )
+
+
+def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats]:
+    """Least-squares coefficients and residuals; the second round takes rounding off."""
+    beta = unmix @ (unmix.T @ (x.T @ y))
+    rest = y - x @ beta
+    more = unmix @ (unmix.T @ (x.T @ rest))
+    return beta + more, rest - x @ more
 
 
 def _small_sample(criterion: Criterion, best: Optimum, method: str) -> SmallSample:
     if method == "kenward_roger":
-        return kenward_roger(criterion, best.at)
+        return kenward_roger(criterion, best)
     if method == "satterthwaite":
-        return satterthwaite(criterion, best.theta, best.at)
+        return satterthwaite(criterion, best)
     plain = best.at.inverse_information * best.at.residual_ss / criterion.df
     return SmallSample("normal", plain, plain, np.empty((0, *plain.shape)), np.empty((0, 0)))
 
 
-def _variances(
-    best: Optimum, criterion: Criterion, effects: list[str], z_scale: Floats, spread: float
-) -> dict[str, Any]:
-    at: Evaluation = best.at
-    residual = at.residual_ss / criterion.df * spread**2
-    factor = at.factor / z_scale[:, None]
+def _result(
+    fitted: Fitted,
+    small: SmallSample,
+    built: Design,
+    units: _Units,
+    r_x: Floats,
+    info: dict[str, Any],
+) -> LinearMixedResult:
+    """Undo the working scales."""
+    criterion, best, unscale = fitted.criterion, fitted.best, fitted.unscale
+    at, terms, spread = best.at, fitted.terms, fitted.spread
+    shift = 2 * float(np.log(np.abs(np.diag(r_x))).sum()) if criterion.reml else 0.0
+    shift += 2 * criterion.df * float(np.log(spread))
+    log_likelihood = -0.5 * (criterion.deviance(at) + shift)
+    beta = unscale @ at.beta + fitted.shift
+    covariance = unscale @ small.covariance @ unscale.T
+    ddf = np.array([small.df(row) for row in unscale])
+    if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() and (ddf > 0).all()):
+        raise NotEstimable(
+            "the small-sample correction does not exist here: too few clusters for these terms, "
+            "or a term that is constant inside every cluster; take fewer terms"
+        )
+    back = inverse(fitted.triangle)
+    modes, outer_modes = _modes(fitted)
+    outer_effects = pd.DataFrame()
+    if units.outer_index is not None:
+        outer_effects = pd.DataFrame({"Intercept": outer_modes * spread}, index=units.outer_index)
+    n, k = info["n_observations"], len(beta) + best.theta.size + 1
+    parts, table = _variances(fitted, back)
+    return LinearMixedResult(
+        coefficients=coefficient_table(
+            terms, beta, np.sqrt(np.diag(covariance)), ddf, info["level"]
+        ),
+        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
+        table=table,
+        log_likelihood=log_likelihood,
+        diagnostics={
+            **info,
+            **parts,
+            "n_parameters": k,
+            "aic": -2 * log_likelihood + 2 * k,
+            "bic": -2 * log_likelihood + float(np.log(n)) * k,
+            "std_error_gls": dict(
+                zip(terms, np.sqrt(np.diag(unscale @ small.plain @ unscale.T)), strict=True)
+            ),
+            "converged": True,
+            "singular": best.singular,
+            "singular_tolerance": SINGULAR,
+            "max_gradient": best.max_gradient,
+            "min_curvature": best.min_curvature,
+            "boundary_slope": best.boundary_slope,
+        },
+        random_effects=pd.DataFrame(
+            modes @ (back.T * spread), index=units.index, columns=fitted.effects
+        ),
+        outer_effects=outer_effects,
+        # the rows themselves are not kept
+        _new=replace(built, x=np.empty((0, 0)), y=None, data=pd.DataFrame()).new,
+        _small=small,
+        _unscale=unscale,
+        _fitted=fitted,
+    )
+
+
+def _modes(fitted: Fitted) -> tuple[Floats, Floats]:
+    """Conditional modes of the clusters (K, q) and the outer groups (J,), working scales."""
+    at, sums = fitted.best.at, fitted.criterion.sums
+    mix = at.contrast[:, None]
+    u = np.concatenate(
+        [weighted_columns(sums, at, block, mix)[:, 0] for block in sums.blocks()], axis=1
+    )
+    outer = at.tau * (at.contrast @ at.b) / (1 + at.tau * at.a)
+    return u.T @ (at.factor @ at.factor.T), outer
+
+
+def _variances(fitted: Fitted, back: Floats) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Variance components in units of the response: diagnostics and table."""
+    at, effects, spread = fitted.best.at, fitted.effects, fitted.spread
+    residual = float(at.residual_ss / fitted.criterion.df * spread**2)
+    factor = back @ at.factor
     covariance = residual * factor @ factor.T
-    sd = np.sqrt(np.diag(covariance))
+    variances = np.diag(covariance)
+    rows = [(fitted.cluster, e, "variance", v) for e, v in zip(effects, variances, strict=True)]
     correlations = {}
     for j in range(len(effects)):
-        for i in range(j):
-            if criterion.rows.size > len(effects):
-                known = sd[i] > 0 and sd[j] > 0
-                correlations[f"{effects[i]}, {effects[j]}"] = (
-                    float(covariance[i, j] / (sd[i] * sd[j])) if known else float("nan")
-                )
-    return {
-        "variance_components": dict(zip(effects, np.diag(covariance).tolist(), strict=True)),
+        for i in range(0 if fitted.criterion.uncorrelated else j):
+            size = float(np.sqrt(variances[i] * variances[j]))
+            pair = f"{effects[i]}, {effects[j]}"
+            correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
+            rows.append((fitted.cluster, pair, "covariance", float(covariance[i, j])))
+    parts: dict[str, Any] = {
+        "variance_components": dict(zip(effects, variances.tolist(), strict=True)),
         "random_covariance": pd.DataFrame(covariance, index=effects, columns=effects),
         "correlations": correlations,
-        "residual_variance": float(residual),
-        "singular_tolerance": SINGULAR,
+        "residual_variance": residual,
     }
-
-
-def _information(log_likelihood: float, p: int, k: int, n: int) -> dict[str, float]:
-    return {
-        "n_parameters": p + k,
-        "aic": -2 * log_likelihood + 2 * (p + k),
-        "bic": -2 * log_likelihood + float(np.log(n)) * (p + k),
-    }
+    if fitted.outer is not None:
+        parts["outer_variance"] = at.tau * residual
+        rows.append((fitted.outer, "Intercept", "variance", at.tau * residual))
+    rows.append(("residual", "residual", "variance", residual))
+    return parts, pd.DataFrame(rows, columns=["group", "term", "measure", "estimate"])

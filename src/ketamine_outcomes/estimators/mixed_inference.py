@@ -12,7 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .mixed_likelihood import Criterion, Evaluation, evaluate
+from .mixed_curvature import hessian
+from .mixed_likelihood import Criterion
+from .mixed_optimise import Optimum
 from .results import Floats
 
 EIGENVALUE_TOLERANCE = 1e-8  # of lmerTest: flatter directions of the criterion are left out
@@ -41,48 +43,23 @@ class SmallSample:
         return kenward_roger_df(contrast, self.plain, self.slopes, self.parameter_covariance)
 
 
-def satterthwaite(criterion: Criterion, theta: Floats, at: Evaluation) -> SmallSample:
-    """Hessian in (theta, sigma) by differences of the analytic gradient."""
+def satterthwaite(criterion: Criterion, best: Optimum) -> SmallSample:
+    """Exact Hessian in (theta, sigma)."""
+    at = best.at
     sigma2 = at.residual_ss / criterion.df
     sigma = float(np.sqrt(sigma2))
-    k = theta.size
-    hessian = np.empty((k + 1, k + 1))
-    for i in range(k):
-        hessian[:k, i] = _difference(criterion, theta, i, sigma2)
-    hessian[:k, :k] = (hessian[:k, :k] + hessian[:k, :k].T) / 2
-    pull = -2 * np.einsum("kq,kr->qr", at.u, at.u) @ at.factor
-    hessian[:k, k] = hessian[k, :k] = -2 / sigma**3 * pull[criterion.rows, criterion.columns]
-    hessian[k, k] = 4 * criterion.df / sigma2
-    values, vectors = np.linalg.eigh(hessian)
+    k = best.theta.size
+    full = np.empty((k + 1, k + 1))
+    full[:k, :k], _, along = hessian(criterion, at, best.moments)
+    full[:k, k] = full[k, :k] = -2 / sigma**3 * -along.p[:, -1, -1]
+    full[k, k] = 4 * criterion.df / sigma2
+    values, vectors = np.linalg.eigh(full)
     keep = values > EIGENVALUE_TOLERANCE
     parameter_covariance = 2 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
     c = at.inverse_information
-    slopes = np.empty((k + 1, *c.shape))
-    for i, (row, column) in enumerate(zip(criterion.rows, criterion.columns, strict=True)):
-        # dG = e_row L_column' + L_column e_row'
-        left = at.t[:, row, :]
-        right = np.einsum("q,kqa->ka", at.factor[:, column], at.t)
-        push = left.T @ right
-        slopes[i] = sigma2 * c @ (push + push.T) @ c
-    slopes[k] = 2 * sigma * c
+    slopes = np.concatenate([sigma2 * c @ along.p[:, :-1, :-1] @ c, 2 * sigma * c[None]])
     plain = sigma2 * c
     return SmallSample("satterthwaite", plain, plain, slopes, parameter_covariance)
-
-
-def _difference(criterion: Criterion, theta: Floats, i: int, sigma2: float) -> Floats:
-    """Richardson-extrapolated central difference of the gradient, residual variance held."""
-
-    def central(h: float) -> Floats:
-        step = np.zeros(theta.size)
-        step[i] = h
-        up, down = (
-            criterion.gradient(evaluate(criterion.sums, criterion.factor(theta + d)), sigma2)
-            for d in (step, -step)
-        )
-        return (up - down) / (2 * h)
-
-    h = 1e-3 * max(abs(float(theta[i])), 0.1)
-    return (4 * central(h / 2) - central(h)) / 3
 
 
 def satterthwaite_df(
@@ -94,40 +71,29 @@ def satterthwaite_df(
     return float(2 * variance**2 / (gradient @ parameter_covariance @ gradient))
 
 
-def kenward_roger(criterion: Criterion, at: Evaluation) -> SmallSample:
+def kenward_roger(criterion: Criterion, best: Optimum) -> SmallSample:
     """Adjusted covariance of beta and the pieces of the degrees of freedom."""
-    sums = criterion.sums
+    at, sums = best.at, criterion.sums
     sigma2 = at.residual_ss / criterion.df
     phi = sigma2 * at.inverse_information
-    m, s, t = at.m, at.s, at.t
-    turn = np.eye(criterion.q) - sums.zz @ m
-    zh2z, zh2x = turn @ s, turn @ t
-    xzx = np.swapaxes(sums.zx, 1, 2) @ m @ sums.zx
-    xhx = sums.xx_each - xzx
-    xh2x = xhx - np.swapaxes(t, 1, 2) @ m @ sums.zx
-    xh3x = xh2x - np.swapaxes(t, 1, 2) @ m @ t
-    zm = np.einsum("kqr,krq->k", sums.zz, m)
-    zmzm = np.einsum("kqr,krs,kst,ktq->k", sums.zz, m, sums.zz, m, optimize=True)
-    trace_h2 = float((sums.sizes - 2 * zm + zmzm).sum())
-
-    basis = _directions(criterion)
-    r = len(basis)
-    p = phi.shape[0]
+    basis, in_tau = _directions(criterion)
+    along = best.moments.along(basis, in_tau)
+    # size of every component, to take the residual direction I = H^-1 - sum of g_i D_i
+    g = np.r_[(at.factor @ at.factor.T)[criterion.rows, criterion.columns], at.tau]
+    g = g[: len(basis)]
+    r, p = len(basis), len(phi)
+    pull, q = along.p[:, :-1, :-1], along.q[:, :, :-1, :-1]
     slopes = np.empty((r + 1, p, p))
     double = np.empty((r + 1, r + 1, p, p))
     trace = np.empty((r + 1, r + 1))
-    t_transposed = np.swapaxes(t, 1, 2)
-    for i, e in enumerate(basis):
-        slopes[i] = -(t_transposed @ e @ t).sum(axis=0) / sigma2**2
-        for j, f in enumerate(basis):
-            double[i, j] = (t_transposed @ e @ s @ f @ t).sum(axis=0) / sigma2**3
-            trace[i, j] = np.einsum("qr,krs,st,ktq->", e, s, f, s, optimize=True) / sigma2**2
-        mixed = (t_transposed @ e @ zh2x).sum(axis=0) / sigma2**3
-        double[i, r], double[r, i] = mixed, mixed.T
-        trace[i, r] = trace[r, i] = np.einsum("qr,krq->", e, zh2z) / sigma2**2
-    slopes[r] = -xh2x.sum(axis=0) / sigma2**2
-    double[r, r] = xh3x.sum(axis=0) / sigma2**3
-    trace[r, r] = trace_h2 / sigma2**2
+    slopes[:r], double[:r, :r], trace[:r, :r] = pull, q, along.t
+    trace[:r, r] = trace[r, :r] = along.trace - along.t @ g
+    trace[r, r] = sums.n - along.trace @ g - trace[r, :r] @ g
+    slopes[r] = np.linalg.inv(at.inverse_information) - np.einsum("i,iab->ab", g, pull)
+    double[:r, r] = pull - np.einsum("ijab,j->iab", q, g)
+    double[r, :r] = double[:r, r].swapaxes(1, 2)
+    double[r, r] = slopes[r] - np.einsum("iab,i->ab", double[:r, r], g)
+    slopes, double, trace = -slopes / sigma2**2, double / sigma2**3, trace / sigma2**2
 
     phi_p = phi @ slopes
     information = (
@@ -145,14 +111,15 @@ def kenward_roger(criterion: Criterion, at: Evaluation) -> SmallSample:
     return SmallSample("kenward_roger", (adjusted + adjusted.T) / 2, phi, slopes, w)
 
 
-def _directions(criterion: Criterion) -> list[Floats]:
-    """Symmetric basis of the free entries of the covariance of the random effects."""
-    out = []
-    for row, column in zip(criterion.rows, criterion.columns, strict=True):
-        e = np.zeros((criterion.q, criterion.q))
-        e[row, column] = e[column, row] = 1.0
-        out.append(e)
-    return out
+def _directions(criterion: Criterion) -> tuple[Floats, Floats]:
+    """Symmetric basis of the free entries of G (r, q, q), and of tau (r,)."""
+    r = criterion.diagonal.size
+    out, in_tau = np.zeros((r, criterion.q, criterion.q)), np.zeros(r)
+    for i, (row, column) in enumerate(zip(criterion.rows, criterion.columns, strict=True)):
+        out[i, row, column] = out[i, column, row] = 1.0
+    if criterion.outer:
+        in_tau[-1] = 1.0
+    return out, in_tau
 
 
 def kenward_roger_df(
@@ -174,7 +141,7 @@ def kenward_roger_df(
     top, left, right = 1 + c1 * b, 1 - c2 * b, 1 - c3 * b
     top = 0.0 if abs(top) < 1e-10 else top
     ratio = (1 - a2 / q) / left if abs(1 - a2 / q) >= 1e-14 or abs(left) >= 1e-14 else 1.0
-    rho = ratio**2 * top / right / q
+    rho = ratio**2 * top / right / q if right else float("inf")  # df 4 exactly
     df = 4 + (q + 2) / (q * rho - 1)
     scaling = 1.0 if abs(df - 2) < 1e-2 else df * (1 - a2 / q) / (df - 2)
     return float(df), float(scaling)

@@ -1,124 +1,282 @@
-"""Profiled likelihood of a linear mixed model with one grouping factor.
+"""Profiled likelihood of a linear mixed model, from sums per cluster.
 
-The criterion depends on the data only through per-cluster cross-products, computed once; an
-evaluation costs one small factorisation per cluster, whatever the number of rows. With
-H = (I + Z G Z')^-1, G = L L' the covariance of the random effects relative to the residual
-variance, and M = L (I + L' Z'Z L)^-1 L', everything follows from Z'HZ = A - A M A and its kin
-(Bates et al. 2015, J Stat Softw 67(1), section 3, written per cluster).
+The model is y = X beta + Z b + o a + e: random effects b per cluster, and with `outer` a random
+intercept a per group of clusters. The data enter only through cross-products per cluster,
+summed once; an evaluation costs one small factorisation per cluster, whatever the number of
+rows. With G = L L' and tau the covariances of b and a relative to the residual variance, A = Z'Z
+and W = [X, y, o],
+
+    H1 = (I + Z G Z')^-1,  W'H1W = W'W - sum over clusters of (C^-1 L'Z'W)'(C^-1 L'Z'W),
+    C C' = I + L'A L,      Z'H1W = E Z'W,  E = I - A L C^-T C^-1 L',
+
+and the outer effect takes a term of rank one off per group: with v = Z'H1 o, a = o'H1 o and
+b = W'H1 o, H = (H1^-1 + tau o o')^-1 gives W'HW = W'H1W - tau/(1 + tau a) b b'. (Henderson
+1953; Bates et al. 2015, J Stat Softw 67(1), section 3, written per cluster.) Arrays have the
+clusters on their last axis, and are worked through in blocks that stay in the processor's cache.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from .results import Floats, Ints
+from .results import Bools, Floats, Ints
+
+ROWS_AT_A_TIME = 1 << 15
+NUMBERS_AT_A_TIME = 1 << 15
 
 
 @dataclass(frozen=True)
 class CrossProducts:
-    """Sums per cluster: zz (K, q, q), zx (K, q, p), zy (K, q); totals xx, xy, yy; sizes (K,).
+    """Sums of a working design: zz (q, q, K), zw (q, P, K), ww (P, P), with W = [X, y(, o)].
 
-    `xx_each` (K, p, p) serves the small-sample corrections.
+    `outer_start` (J,) is the first cluster of every outer group and `ow` (P, J) their o'W;
+    `log_weights` the sum of the logarithms of the weights; `head` the sums of the first block of
+    clusters alone, where there are many.
     """
 
     zz: Floats
-    zx: Floats
-    zy: Floats
-    xx: Floats
-    xy: Floats
-    yy: float
-    xx_each: Floats
-    sizes: Floats
+    zw: Floats
+    ww: Floats
+    n: int
+    log_weights: float = 0.0
+    outer_start: Ints | None = None
+    ow: Floats | None = None
+    head: CrossProducts | None = None
 
     @property
-    def n(self) -> int:
-        """Number of rows."""
-        return int(self.sizes.sum())
+    def q(self) -> int:
+        """Number of random effects per cluster."""
+        return int(self.zz.shape[0])
+
+    @property
+    def p(self) -> int:
+        """Number of fixed effects."""
+        return int(self.ww.shape[0]) - (1 if self.outer_start is None else 2)
+
+    @cached_property
+    def outer_of(self) -> Ints:
+        """Outer group of every cluster."""
+        if self.outer_start is None:
+            return np.zeros(0, np.int64)
+        ends = np.r_[self.outer_start[1:], self.zz.shape[2]]
+        return np.repeat(np.arange(self.outer_start.size), ends - self.outer_start)
+
+    def turned(self, matrix: Floats) -> CrossProducts:
+        """Sums for random columns Z times `matrix` (q, r)."""
+        return CrossProducts(
+            zz=np.einsum("ai,abk,bj->ijk", matrix, self.zz, matrix, optimize=True),
+            zw=np.einsum("ai,apk->ipk", matrix, self.zw),
+            ww=self.ww,
+            n=self.n,
+            log_weights=self.log_weights,
+            outer_start=self.outer_start,
+            ow=self.ow,
+        )
+
+    def blocks(self) -> Iterator[slice]:
+        """Runs of clusters whose sums fit the cache."""
+        step = max(256, NUMBERS_AT_A_TIME // max(1, self.q * self.ww.shape[0]))
+        for start in range(0, self.zz.shape[2], step):
+            yield slice(start, start + step)
 
 
-def cross_products(x: Floats, z: Floats, y: Floats, cluster: Ints) -> CrossProducts:
-    """One pass over the rows; `cluster` is 0, 1, 2 ..."""
-    order = np.argsort(cluster, kind="stable")
+def cross_products(
+    x: Floats,
+    z: Floats,
+    y: Floats,
+    cluster: Ints,
+    unmix_x: Floats,
+    unmix_z: Floats,
+    root_weights: Floats | None = None,
+    outer_of: Ints | None = None,
+) -> CrossProducts:
+    """Sum the working columns x @ unmix_x and z @ unmix_z, block by block of rows.
+
+    Parameters
+    ----------
+    x, z, y
+        (n, p), (n, q), (n,); rows already times the root of their weight.
+    cluster
+        0, 1, 2 ..., every number used.
+    root_weights
+        Roots of the weights, None for 1.
+    outer_of
+        (K,) outer group 0, 1, 2 ... of every cluster, not decreasing; None without.
+    """
     sizes = np.bincount(cluster)
-    edges = np.r_[0, np.cumsum(sizes)[:-1]]
-    x, z, y = x[order], z[order], y[order]
-
-    def summed(left: Floats, right: Floats) -> Floats:
-        out = np.empty((sizes.size, left.shape[1], right.shape[1]))
-        for a in range(left.shape[1]):
-            out[:, a, :] = np.add.reduceat(left[:, [a]] * right, edges, axis=0)
-        return out
-
-    xx = summed(x, x)
+    ends = np.cumsum(sizes)
+    in_order = bool((cluster[1:] >= cluster[:-1]).all())
+    order = None if in_order else np.argsort(cluster, kind="stable")
+    p, q, k = unmix_x.shape[1], unmix_z.shape[1], sizes.size
+    width = p + 1 + (outer_of is not None)
+    zz, zw, ww = np.empty((q, q, k)), np.empty((q, width, k)), np.zeros((width, width))
+    ow = None if outer_of is None else np.empty((width, k))
+    head = None
+    first = 0
+    while first < k:
+        before = int(ends[first - 1]) if first else 0
+        last = max(first + 1, int(np.searchsorted(ends, before + ROWS_AT_A_TIME, "right")))
+        after = int(ends[last - 1])
+        rows = slice(before, after) if order is None else order[before:after]
+        starts = np.r_[0, ends[first : last - 1] - before]
+        w = np.empty((width, after - before))
+        np.matmul(unmix_x.T, x[rows].T, out=w[:p])
+        w[p] = y[rows]
+        if outer_of is not None:
+            w[p + 1] = 1.0 if root_weights is None else root_weights[rows]
+        columns = unmix_z.T @ z[rows].T
+        for i in range(q):
+            zw[i, :, first:last] = np.add.reduceat(columns[i] * w, starts, axis=1)
+            zz[i, i:, first:last] = np.add.reduceat(columns[i] * columns[i:], starts, axis=1)
+            zz[i:, i, first:last] = zz[i, i:, first:last]
+        if ow is not None:
+            ow[:, first:last] = np.add.reduceat(w[p + 1] * w, starts, axis=1)
+        ww += w @ w.T
+        if first == 0 and last < k and outer_of is None:
+            head = CrossProducts(zz[:, :, :last], zw[:, :, :last], ww.copy(), after)
+        first = last
+    outer_start = None
+    if ow is not None and outer_of is not None:
+        outer_start = np.flatnonzero(np.r_[True, outer_of[1:] != outer_of[:-1]])
+        ow = np.add.reduceat(ow, outer_start, axis=1)
     return CrossProducts(
-        zz=summed(z, z),
-        zx=summed(z, x),
-        zy=summed(z, y[:, None])[:, :, 0],
-        xx=x.T @ x,
-        xy=x.T @ y,
-        yy=float(y @ y),
-        xx_each=xx,
-        sizes=sizes.astype(float),
+        zz=zz,
+        zw=zw,
+        ww=ww,
+        n=len(y),
+        log_weights=0.0 if root_weights is None else 2 * float(np.log(root_weights).sum()),
+        outer_start=outer_start,
+        ow=ow,
+        head=head,
     )
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything at one relative factor L (q, q).
+    """Everything at one relative factor L (q, q) and relative outer variance tau.
 
-    `beta` and `inverse_information` are on the scale of the given x; the covariance of beta is
-    sigma2 times `inverse_information`. `s` = Z'HZ, `t` = Z'HX, `u` = Z'H(y - X beta) per
-    cluster.
+    `beta` and `inverse_information` belong to the working x; the covariance of beta is sigma2
+    times `inverse_information`. `e`, `s` (q, q, K) are E and Z'H1Z; `v` (q, K), `a` (J,),
+    `b` (P, J) belong to the outer effect and are empty without one.
     """
 
     factor: Floats
-    m: Floats
+    tau: float
+    e: Floats
     s: Floats
-    t: Floats
-    u: Floats
+    v: Floats
+    a: Floats
+    b: Floats
     beta: Floats
     inverse_information: Floats
     log_det: float
     log_det_information: float
     residual_ss: float
 
+    @property
+    def shrink(self) -> Floats:
+        """(J,) tau/(1 + tau a): what the outer effect takes off."""
+        return np.asarray(self.tau / (1 + self.tau * self.a), float)
 
-def evaluate(sums: CrossProducts, factor: Floats) -> Evaluation:
-    """Solve for beta and the weighted residual sum of squares at L."""
-    q = factor.shape[0]
-    inner = np.eye(q) + factor.T @ sums.zz @ factor
-    chol = np.linalg.cholesky(inner)
-    log_det = 2 * float(np.log(np.diagonal(chol, axis1=1, axis2=2)).sum())
-    m = factor @ np.linalg.solve(inner, np.broadcast_to(factor.T, inner.shape))
-    am = sums.zz @ m
-    s = sums.zz - am @ sums.zz
-    t = sums.zx - am @ sums.zx
-    zy = sums.zy[:, :, None]
-    hy = (zy - am @ zy)[:, :, 0]
-    mzx = m @ sums.zx
-    information = sums.xx - np.einsum("kqa,kqb->ab", sums.zx, mzx, optimize=True)
-    right = sums.xy - np.einsum("kqa,kq->a", mzx, sums.zy, optimize=True)
-    inverse = np.linalg.inv((information + information.T) / 2)
-    beta = np.linalg.solve(information, right)
-    yhy = sums.yy - float(np.einsum("kq,kqr,kr->", sums.zy, m, sums.zy, optimize=True))
+    @property
+    def contrast(self) -> Floats:
+        """(p + 1,) weights that turn [X, y] into the residual."""
+        return np.append(-self.beta, 1.0)
+
+
+def evaluate(sums: CrossProducts, factor: Floats, tau: float = 0.0) -> Evaluation:
+    """Solve for beta and the weighted residual sum of squares at L and tau."""
+    q, p, k = sums.q, sums.p, sums.zz.shape[2]
+    outer = sums.outer_start is not None
+    e, s = np.empty((q, q, k)), np.empty((q, q, k))
+    taken = np.zeros_like(sums.ww)
+    o_taken = np.empty((sums.ww.shape[0], k if outer else 0))
+    log_det = 0.0
+    for block in sums.blocks():
+        a, w = sums.zz[:, :, block], sums.zw[:, :, block]
+        c = _cholesky(np.einsum("ai,ajk->ijk", factor, np.einsum("abk,bj->ajk", a, factor)))
+        for i in range(q):
+            log_det += 2 * float(np.log(c[i, i]).sum())
+        half = _forward(c, factor.T)  # C^-1 L'
+        h = np.einsum("abk,bpk->apk", half, w)
+        for i in range(q):
+            taken += h[i] @ h[i].T
+        if outer:
+            o_taken[:, block] = np.einsum("ak,apk->pk", h[:, -1], h)
+        d = np.einsum("ack,bck->abk", a, half)
+        s[:, :, block] = a - np.einsum("ack,bck->abk", d, d)
+        e[:, :, block] = -np.einsum("ack,cbk->abk", d, half)
+        for i in range(q):
+            e[i, i, block] += 1.0
+    ww = sums.ww - taken
+    v, a_outer, b = np.empty((q, 0)), np.empty(0), np.empty((p + 1, 0))
+    if sums.outer_start is not None and sums.ow is not None:
+        at_outer = sums.ow - np.add.reduceat(o_taken, sums.outer_start, axis=1)
+        a_outer, b = at_outer[-1], at_outer[:-1]
+        v = np.einsum("abk,bk->ak", e, sums.zw[:, -1])
+        log_det += float(np.log1p(tau * a_outer).sum())
+        ww = ww[:-1, :-1] - (b * (tau / (1 + tau * a_outer))) @ b.T
+    information, right = (ww[:p, :p] + ww[:p, :p].T) / 2, ww[:p, p]
+    inverse = np.linalg.inv(information)
+    inverse = (inverse + inverse.T) / 2
+    beta = np.asarray(np.linalg.solve(information, right), float)
     return Evaluation(
         factor=factor,
-        m=m,
-        s=(s + np.swapaxes(s, 1, 2)) / 2,
-        t=t,
-        u=hy - t @ beta,
+        tau=tau,
+        e=e,
+        s=s,
+        v=v,
+        a=a_outer,
+        b=b,
         beta=beta,
-        inverse_information=(inverse + inverse.T) / 2,
+        inverse_information=inverse,
         log_det=log_det,
         log_det_information=float(np.linalg.slogdet(information)[1]),
-        residual_ss=yhy - float(right @ beta),
+        residual_ss=float(ww[p, p] - right @ beta),
     )
 
 
+def _cholesky(inner: Floats) -> Floats:
+    """Lower factor of I + inner (q, q, K), in place."""
+    q = inner.shape[0]
+    for j in range(q):
+        inner[j, j] += 1.0
+        for m in range(j):
+            inner[j:, j] -= inner[j:, m] * inner[j, m]
+        np.sqrt(inner[j, j], out=inner[j, j])
+        inner[j + 1 :, j] /= inner[j, j]
+    return inner
+
+
+def _forward(c: Floats, right: Floats) -> Floats:
+    """C^-1 right for lower factors c (q, q, K) and one matrix (q, r)."""
+    out = np.empty((c.shape[0], right.shape[1], c.shape[2]))
+    for i in range(c.shape[0]):
+        out[i] = right[i][:, None]
+        for j in range(i):
+            out[i] -= c[i, j] * out[j]
+        out[i] /= c[i, i]
+    return out
+
+
+def weighted_columns(sums: CrossProducts, at: Evaluation, block: slice, mix: Floats) -> Floats:
+    """Z'H[X, y] mix (q, m, clusters of the block); `mix` (p + 1, m)."""
+    e, w = at.e[:, :, block], sums.zw[:, : sums.p + 1, block]
+    out = mix.T @ np.einsum("abk,bpk->apk", e, w)
+    if sums.outer_start is not None:
+        pull = (mix.T @ (at.b * at.shrink))[:, sums.outer_of[block]]
+        out -= at.v[:, None, block] * pull
+    return np.asarray(out, float)
+
+
 class Criterion:
-    """-2 log likelihood, residual variance profiled out, over the free entries of L.
+    """-2 log likelihood, residual variance profiled out, over theta.
+
+    theta holds the free entries of L and, with an outer effect, the root of tau.
 
     Parameters
     ----------
@@ -131,43 +289,83 @@ class Criterion:
         Restricted likelihood.
     """
 
-    def __init__(self, sums: CrossProducts, template: np.ndarray, reml: bool) -> None:
-        self.sums, self.reml = sums, reml
+    def __init__(self, sums: CrossProducts, template: Bools, reml: bool) -> None:
+        self.sums, self.template, self.reml = sums, template, reml
         self.rows, self.columns = np.nonzero(template)
         self.q = int(template.shape[0])
-        p = sums.xx.shape[0]
-        self.df = sums.n - p if reml else sums.n
+        self.outer = sums.outer_start is not None
+        self.df = sums.n - sums.p if reml else sums.n
+        # theta that are standard deviations: at least 0
+        self.diagonal = np.r_[self.rows == self.columns, np.ones(int(self.outer), bool)]
+
+    @property
+    def uncorrelated(self) -> bool:
+        """Only the diagonal of L is free."""
+        return self.rows.size == self.q
 
     def factor(self, theta: Floats) -> Floats:
         """L from its free entries."""
         out = np.zeros((self.q, self.q))
-        out[self.rows, self.columns] = theta
+        out[self.rows, self.columns] = theta[: self.rows.size]
         return out
 
-    def deviance(self, at: Evaluation) -> float:
-        """-2 log likelihood as lme4 gives it (x of unit determinant scale)."""
-        value = at.log_det + self.df * (1 + np.log(2 * np.pi * at.residual_ss / self.df))
-        return float(value + at.log_det_information) if self.reml else float(value)
+    def tau(self, theta: Floats) -> float:
+        """Relative outer variance."""
+        return float(theta[-1] ** 2) if self.outer else 0.0
 
-    def slope_in_g(self, at: Evaluation, sigma2: float | None = None) -> Floats:
-        """Derivative of the criterion in G (q, q), symmetric.
+    def at(self, theta: Floats) -> Evaluation:
+        """Evaluate there."""
+        return evaluate(self.sums, self.factor(theta), self.tau(theta))
+
+    def deviance(self, at: Evaluation, sigma2: float | None = None) -> float:
+        """-2 log likelihood as lme4 gives it (x of unit determinant scale).
 
         With `sigma2` the residual variance is held there, else it is profiled out.
         """
-        scale = at.residual_ss / self.df if sigma2 is None else sigma2
-        slope = at.s.sum(axis=0) - np.einsum("kq,kr->qr", at.u, at.u) / scale
+        value = at.log_det - self.sums.log_weights
         if self.reml:
-            slope = slope - np.einsum(
-                "kqa,ab,krb->qr", at.t, at.inverse_information, at.t, optimize=True
-            )
-        return np.asarray((slope + slope.T) / 2, float)
+            value += at.log_det_information
+        if sigma2 is None:
+            return float(value + self.df * (1 + np.log(2 * np.pi * at.residual_ss / self.df)))
+        return float(value + self.df * np.log(2 * np.pi * sigma2) + at.residual_ss / sigma2)
+
+    def slope(
+        self, at: Evaluation, sigma2: float | None = None, contrast: Floats | None = None
+    ) -> tuple[Floats, float]:
+        """Derivative of the criterion in G (q, q), symmetric, and in tau.
+
+        `contrast` replaces the weights that turn [X, y] into the residual.
+        """
+        scale = at.residual_ss / self.df if sigma2 is None else sigma2
+        weights = at.contrast if contrast is None else contrast
+        mix = weights[:, None] / np.sqrt(scale)
+        if self.reml:
+            root = np.linalg.cholesky(at.inverse_information)
+            mix = np.hstack([mix, np.vstack([root, np.zeros(len(root))])])
+        slope = at.s.sum(axis=2)
+        for block in self.sums.blocks():
+            t = weighted_columns(self.sums, at, block, mix)
+            t = t.reshape(self.q, t.shape[1] * t.shape[2])
+            slope -= t @ t.T
+        in_tau = 0.0
+        if self.outer:
+            shrunk = 1 / (1 + at.tau * at.a)
+            slope -= (at.v * at.shrink[self.sums.outer_of]) @ at.v.T
+            pull = (mix.T @ at.b) * shrunk
+            in_tau = float((at.a * shrunk).sum() - (pull**2).sum())
+        return (slope + slope.T) / 2, in_tau
+
+    def to_theta(self, at: Evaluation, slope: Floats, in_tau: float) -> Floats:
+        """Derivative in theta from that in G and tau."""
+        full = 2 * slope @ at.factor
+        inner = full[self.rows, self.columns]
+        return np.r_[inner, 2 * np.sqrt(at.tau) * in_tau] if self.outer else np.asarray(inner)
 
     def gradient(self, at: Evaluation, sigma2: float | None = None) -> Floats:
-        """Derivative in the free entries of L."""
-        full = 2 * self.slope_in_g(at, sigma2) @ at.factor
-        return np.asarray(full[self.rows, self.columns], float)
+        """Derivative in theta."""
+        return self.to_theta(at, *self.slope(at, sigma2))
 
     def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
         """For the optimiser."""
-        at = evaluate(self.sums, self.factor(theta))
+        at = self.at(theta)
         return self.deviance(at), self.gradient(at)

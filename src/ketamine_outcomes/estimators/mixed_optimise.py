@@ -1,59 +1,78 @@
 """Minimise the profiled criterion and prove that the minimum is one.
 
-The free entries of the relative factor L are searched with L-BFGS-B (diagonal at least 0) and
-polished by Newton steps. At the boundary the gradient in L vanishes by symmetry, so the proof
-is in G = L L': the slope of the criterion must vanish along G and must not fall into the empty
-directions of G (first-order conditions on the cone of covariance matrices).
+theta, the free entries of the relative factor L and the relative outer standard deviation, is
+searched with L-BFGS-B (standard deviations at least 0) and polished by Newton steps with the
+exact Hessian. Where there are many clusters the fit of the first few thousand is the start, and
+Newton steps alone do the rest. At the boundary the gradient in theta vanishes by symmetry, so
+the proof is in G = L L' and tau: the slope of the criterion must vanish along G and must not fall
+into the empty directions of G or tau (first-order conditions on the cone of covariance matrices).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import optimize
 
-from .mixed_likelihood import Criterion, Evaluation, evaluate
-from .results import Floats, NotEstimable
+from .mixed_curvature import Moments, hessian, theta_directions
+from .mixed_likelihood import Criterion, Evaluation
+from .results import Floats, Ints, NotEstimable
 
 SINGULAR = 1e-4  # as lme4's isSingular, on random columns of unit length
 ESCAPES = 6
 STARTS = (1.0, 0.2, 4.0, 0.03, 20.0)
 GRADIENT = 1e-5  # largest gradient of -2 log likelihood that counts as converged, per sqrt(n)
+NEWTON_STEPS = 12
+TURN = 1e-6  # a unit step in theta that changes G by less only turns L
+FLAT = 1e-7  # curvature in units of theta that says nothing is known of it
 
 
 @dataclass(frozen=True)
 class Optimum:
     """The minimum and its proof.
 
-    `boundary_slope` is the smallest slope into an empty direction (inf when there is none).
+    `boundary_slope` is the smallest slope into an empty direction (inf when there is none),
+    `min_curvature` the smallest eigenvalue of the Hessian over the free theta.
     """
 
     theta: Floats
     at: Evaluation
+    moments: Moments
     deviance: float
     max_gradient: float
+    min_curvature: float
     boundary_slope: float
     singular: bool
 
 
 def minimise(criterion: Criterion) -> Optimum:
     """Best of several starts; stops at the first that passes the proof."""
-    diagonal = criterion.rows == criterion.columns
     tolerance = GRADIENT * max(1.0, np.sqrt(criterion.sums.n) / 10)
     best: Optimum | None = None
-    for start in STARTS:
-        theta, bounded = np.where(diagonal, start, 0.0), True
+    for start, ready in _starts(criterion):
+        theta, bounded = start, True
         for _ in range(ESCAPES):
-            theta = _search(criterion, theta, diagonal if bounded else None)
-            candidate = _polish(criterion, theta, diagonal)
+            if not ready:
+                theta = _search(criterion, theta, bounded)
+            candidate = _polish(criterion, theta)
             if best is None or candidate.deviance < best.deviance:
                 best = candidate
             if candidate.boundary_slope > -tolerance:
                 # as good as the best within rounding, and proved
                 level = candidate.deviance <= best.deviance + 1e-8 * (1 + abs(best.deviance))
                 if level and candidate.max_gradient < tolerance:
-                    return candidate
+                    curvature = candidate.min_curvature * (1 + float((candidate.theta**2).sum()))
+                    if abs(curvature) < FLAT:
+                        raise NotEstimable(
+                            "the data do not determine the variances of the random effects: the "
+                            "fixed effects already hold them; take fewer terms or random effects"
+                        )
+                    if curvature > 0:
+                        return candidate
+                break
+            if ready:
                 break
             # the search ran into the boundary although the criterion falls away from it
             theta, bounded = _leave_boundary(criterion, candidate), False
@@ -62,104 +81,143 @@ def minimise(criterion: Criterion) -> Optimum:
     )
 
 
-def _search(criterion: Criterion, theta: Floats, diagonal: np.ndarray | None) -> Floats:
-    """L-BFGS-B; with `diagonal` its entries stay at 0 or above."""
-    bounds = None if diagonal is None else [(0.0, None) if d else (None, None) for d in diagonal]
+def _starts(criterion: Criterion) -> Iterator[tuple[Floats, bool]]:
+    """Starting values, and whether Newton steps can begin there at once."""
+    if criterion.sums.head is not None:
+        try:
+            part = Criterion(criterion.sums.head, criterion.template, criterion.reml)
+            yield minimise(part).theta, True
+        except (NotEstimable, np.linalg.LinAlgError):
+            pass  # the first clusters alone do not bear the model
+    for start in STARTS:
+        yield np.where(criterion.diagonal, start, 0.0), False
+
+
+def _search(criterion: Criterion, theta: Floats, bounded: bool) -> Floats:
+    """L-BFGS-B; with `bounded` the standard deviations stay at 0 or above."""
+    bounds = [(0.0, None) if d else (None, None) for d in criterion.diagonal] if bounded else None
     found = optimize.minimize(
         criterion.value_and_gradient,
         theta,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-15, "gtol": 1e-9},
+        options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-13, "gtol": 1e-7},
     )
     return np.asarray(found.x, float)
 
 
-def _leave_boundary(criterion: Criterion, at: Optimum) -> Floats:
+def _leave_boundary(criterion: Criterion, found: Optimum) -> Floats:
     """Add variance along the steepest empty direction, as much as helps most."""
-    slope, factor = criterion.slope_in_g(at.at), at.at.factor
+    slope, in_tau = criterion.slope(found.at)
+    factor = found.at.factor
     empty = _empty_directions(criterion, factor)
-    values, vectors = np.linalg.eigh(empty.T @ slope @ empty)
-    if criterion.rows.size == criterion.q:
-        direction = empty[:, int(np.argmin(np.diag(empty.T @ slope @ empty)))]
-    else:
-        direction = empty @ vectors[:, int(np.argmin(values))]
+    inside = empty.T @ slope @ empty
+    outer_first = criterion.outer and abs(found.theta[-1]) <= SINGULAR
+    outer_first = outer_first and in_tau < (float(np.diag(inside).min()) if inside.size else 0.0)
+    if inside.size and not outer_first:
+        if criterion.uncorrelated:
+            direction = empty[:, int(np.argmin(np.diag(inside)))]
+        else:
+            direction = empty @ np.linalg.eigh(inside)[1][:, 0]
     tried = []
     for variance in 10.0 ** np.arange(-6, 5):
-        # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
-        wide = np.column_stack([factor, np.sqrt(variance) * direction])
-        r = np.asarray(np.linalg.qr(wide.T, mode="r"))
-        moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
-        theta = np.asarray(moved[criterion.rows, criterion.columns], float)
-        tried.append((criterion.value_and_gradient(theta)[0], theta))
+        theta = found.theta.copy()
+        if outer_first or not inside.size:
+            theta[-1] = np.sqrt(variance)
+        else:
+            # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
+            wide = np.column_stack([factor, np.sqrt(variance) * direction])
+            r = np.asarray(np.linalg.qr(wide.T, mode="r"))
+            moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
+            theta[: criterion.rows.size] = moved[criterion.rows, criterion.columns]
+        tried.append((criterion.deviance(criterion.at(theta)), theta))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _polish(criterion: Criterion, theta: Floats, diagonal: np.ndarray) -> Optimum:
+def _polish(criterion: Criterion, theta: Floats) -> Optimum:
     """Newton steps on the entries that are not held at 0."""
-    theta = theta.copy()
-    value, gradient = criterion.value_and_gradient(theta)
-    for i in np.flatnonzero(diagonal & (np.abs(theta) < 1e-3)):
-        trial = theta.copy()
-        trial[i] = 0.0
-        trial_value, trial_gradient = criterion.value_and_gradient(trial)
-        if trial_value <= value + 1e-11 * abs(value):
-            theta, value, gradient = trial, min(value, trial_value), trial_gradient
-    free = np.flatnonzero(~(diagonal & (theta == 0)))
-    for _ in range(12):
+    at = criterion.at(theta)
+    value = criterion.deviance(at)
+    for i in np.flatnonzero(criterion.diagonal & (np.abs(theta) < 1e-3) & (theta != 0)):
+        trial = np.where(np.arange(theta.size) == i, 0.0, theta)
+        trial_at = criterion.at(trial)
+        if criterion.deviance(trial_at) <= value + 1e-11 * abs(value):
+            theta, at = trial, trial_at
+            value = min(value, criterion.deviance(at))
+    free = np.flatnonzero(~(criterion.diagonal & (theta == 0)))
+    gradient = criterion.gradient(at)
+    for _ in range(NEWTON_STEPS):
+        moments = Moments(criterion.sums, at)
+        curved = hessian(criterion, at, moments)[1][np.ix_(free, free)]
+        values, vectors = np.linalg.eigh(curved) if free.size else (np.zeros(0), curved)
         size = float(np.abs(gradient[free]).max()) if free.size else 0.0
         if size < 1e-10:
             break
-        hessian = np.empty((free.size, free.size))
-        for column, i in enumerate(free):
-            step = np.zeros(theta.size)
-            step[i] = 1e-5 * max(1.0, abs(float(theta[i])))
-            up = criterion.value_and_gradient(theta + step)[1]
-            down = criterion.value_and_gradient(theta - step)[1]
-            hessian[:, column] = (up - down)[free] / (2 * step[i])
-        values, vectors = np.linalg.eigh((hessian + hessian.T) / 2)
         usable = values > 1e-8 * max(float(values.max()), 1e-300)
         move = -vectors[:, usable] @ (vectors[:, usable].T @ gradient[free] / values[usable])
         proposal = theta.copy()
         proposal[free] += move
-        new_value, new_gradient = criterion.value_and_gradient(proposal)
+        new_at = criterion.at(proposal)
+        new_value, new_gradient = criterion.deviance(new_at), criterion.gradient(new_at)
         better = float(np.abs(new_gradient[free]).max()) < size
         if not better or new_value > value + 1e-9 * (1 + abs(value)):
             break
-        theta, value, gradient = proposal, new_value, new_gradient
-    theta = _positive_columns(criterion, theta)
-    at = evaluate(criterion.sums, criterion.factor(theta))
+        theta, at, value, gradient = proposal, new_at, new_value, new_gradient
+    flipped = _positive(criterion, theta)
+    if (flipped != theta).any():
+        theta = flipped
+        at = criterion.at(theta)
+        moments = Moments(criterion.sums, at)
     return Optimum(
         theta=theta,
         at=at,
+        moments=moments,
         deviance=criterion.deviance(at),
-        max_gradient=float(np.abs(criterion.gradient(at)).max()),
+        max_gradient=float(np.abs(gradient).max()),
+        min_curvature=_lowest(criterion, at, values, vectors, free),
         boundary_slope=_boundary_slope(criterion, at),
-        singular=bool((np.diag(at.factor) < SINGULAR).any()),
+        singular=bool((np.abs(theta[criterion.diagonal]) < SINGULAR).any()),
     )
 
 
-def _positive_columns(criterion: Criterion, theta: Floats) -> Floats:
+def _lowest(
+    criterion: Criterion, at: Evaluation, values: Floats, vectors: Floats, free: Ints
+) -> float:
+    """Smallest curvature among the directions that change G or tau; the others only turn L."""
+    directions, in_tau = theta_directions(criterion, at)
+    moved = np.einsum("if,iab->fab", vectors, directions[free])
+    change = np.sqrt((moved**2).sum(axis=(1, 2)) + (in_tau[free] @ vectors) ** 2)
+    return float(values[change > TURN].min(initial=np.inf))
+
+
+def _positive(criterion: Criterion, theta: Floats) -> Floats:
     """Flip columns of L with a negative diagonal; G stays the same."""
     factor = criterion.factor(theta)
     factor = factor * np.where(np.diag(factor) < 0, -1.0, 1.0)
-    return np.asarray(factor[criterion.rows, criterion.columns], float)
+    inner = factor[criterion.rows, criterion.columns]
+    return np.r_[inner, np.abs(theta[-1])] if criterion.outer else np.asarray(inner, float)
 
 
 def _empty_directions(criterion: Criterion, factor: Floats) -> Floats:
     """Columns: unit directions without variance (coordinates when effects are uncorrelated)."""
-    if criterion.rows.size == criterion.q:
+    if criterion.uncorrelated:
         return np.eye(criterion.q)[:, np.diag(factor) <= SINGULAR]
     values, vectors = np.linalg.eigh(factor @ factor.T)
     return np.asarray(vectors[:, values <= SINGULAR**2], float)
 
 
 def _boundary_slope(criterion: Criterion, at: Evaluation) -> float:
+    lowest = [float("inf")]
+    slope, in_tau = criterion.slope(at)
     empty = _empty_directions(criterion, at.factor)
-    if empty.shape[1] == 0:
-        return float("inf")
-    slope = empty.T @ criterion.slope_in_g(at) @ empty
-    if criterion.rows.size == criterion.q:
-        return float(np.diag(slope).min())
-    return float(np.linalg.eigvalsh(slope)[0])
+    if empty.shape[1]:
+        inside = empty.T @ slope @ empty
+        lowest.append(
+            float(np.diag(inside).min())
+            if criterion.uncorrelated
+            else float(np.linalg.eigvalsh(inside)[0])
+        )
+    if criterion.outer and at.tau <= SINGULAR**2:
+        lowest.append(in_tau)
+    return min(lowest)

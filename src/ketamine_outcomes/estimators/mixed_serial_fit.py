@@ -1,0 +1,216 @@
+"""Fit a linear mixed (or generalised least squares) model with serial correlation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import special
+
+from .inputs import Design, numbers, upper_factor
+from .mixed_result import LinearMixedResult
+from .mixed_serial import SerialCriterion, Series
+from .mixed_serial_inference import small_sample
+from .mixed_serial_optimise import SINGULAR, SerialOptimum, minimise
+from .results import Floats, Ints, InvalidInput, NotEstimable, coefficient_table
+
+SERIAL = ("ar1", "car1")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Fixed effects (n, p), response (n,), random effects (n, q), all times `root`.
+
+    `root` is the root of the weights (None: all 1), `time` None takes the order of the rows,
+    `cluster` is 0, 1, 2 ... with every number in use.
+    """
+
+    x: Floats
+    y: Floats
+    z: Floats
+    cluster: Ints
+    time: Floats | None
+    root: Floats | None
+    residual: str
+
+
+def is_serial(residual: str, time: str | None, outer: str | None) -> bool:
+    """Whether the residuals are correlated; refuses what does not go together."""
+    if residual == "independent":
+        if time is not None:
+            raise InvalidInput("`time` serves residual='ar1' or 'car1' only")
+        return False
+    if residual not in SERIAL:
+        raise InvalidInput(f"residual must be independent, {' or '.join(SERIAL)}")
+    if outer is not None:
+        raise InvalidInput("`outer` does not go with serial correlation: take one of the two")
+    if residual == "car1" and time is None:
+        raise InvalidInput("residual='car1' needs `time`, the column of the times")
+    return True
+
+
+def times(data: pd.DataFrame, time: str | None) -> Floats | None:
+    """The times as numbers."""
+    if time is None:
+        return None
+    if not pd.api.types.is_numeric_dtype(data[time]):
+        raise InvalidInput(f"column {time!r} must hold the times as numbers")
+    return numbers(data, time)
+
+
+def serial_result(
+    rows: Rows,
+    correlated: bool,
+    built: Design,
+    effects: list[str],
+    labels: pd.Index[Any],
+    info: Mapping[str, Any],
+) -> LinearMixedResult:
+    """Fit y = X beta + Z b + e with correlation phi^|t_i - t_j| of e within a cluster.
+
+    `correlated`: whether the random effects of a cluster are correlated with each other.
+    """
+    x, y, z = rows.x, rows.y, rows.z
+    (n, p), q = x.shape, z.shape[1]
+    reml, df, level = info["reml"], info["df_method"], info["level"]
+    if n <= p + 2:
+        raise NotEstimable(f"{n} rows cannot bear {p} fixed effects, a variance and a correlation")
+    # working scales: near-orthonormal fixed effects, response less its OLS fit in units of its
+    # own spread, random columns of unit length
+    r_x = upper_factor(x)
+    unmix = np.asarray(np.linalg.inv(r_x), float)
+    q_x = x @ unmix
+    ols = q_x.T @ y
+    rest = y - q_x @ ols
+    more = q_x.T @ rest  # a second round takes rounding off
+    ols, rest = ols + more, rest - q_x @ more
+    spread = float(np.sqrt(rest @ rest / n))
+    if spread <= 1e-10 * max(1e-300, float(np.abs(y).max())):
+        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
+    length = np.sqrt((z**2).mean(axis=0))
+    w = np.column_stack([q_x, rest / spread])
+    series = Series(z / length, w, rows.cluster, rows.time, rows.residual)
+    template = np.tril(np.ones((q, q), bool)) if correlated else np.eye(q, dtype=bool)
+    criterion, best = minimise(SerialCriterion(series, template, reml))
+    small = small_sample(criterion, best, df)
+
+    at, unscale = best.at, unmix * spread
+    shift = 2 * criterion.df * float(np.log(spread))
+    shift += 2 * float(np.log(np.abs(np.diag(r_x))).sum()) if reml else 0.0
+    shift -= 0.0 if rows.root is None else 2 * float(np.log(rows.root).sum())
+    log_likelihood = -0.5 * (best.deviance + shift)
+    covariance = unscale @ small.covariance @ unscale.T
+    ddf = np.array([small.df(row) for row in unscale])
+    if not (np.isfinite(covariance).all() and (np.diag(covariance) > 0).all() and (ddf > 0).all()):
+        raise NotEstimable(
+            "the small-sample correction does not exist here, where the correlation is close to 1 "
+            "or the clusters are few: take df='satterthwaite' or fewer terms"
+        )
+    sigma2 = float(at.residual_ss / criterion.df * spread**2)
+    factor = at.factor / length[:, None]
+    parts, table = _variances(sigma2 * factor @ factor.T, sigma2, effects, correlated, labels.name)
+    phi = _phi(criterion, best, rows.residual == "ar1", level)
+    at_unit = 0.0 if best.independent else series.phi(float(best.theta[-1]))
+    terms, k = built.terms, p + int(template.sum()) + 2
+    return LinearMixedResult(
+        coefficients=coefficient_table(
+            terms, unmix @ ols + unscale @ at.beta, np.sqrt(np.diag(covariance)), ddf, level
+        ),
+        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
+        table=pd.concat([table, phi], ignore_index=True),
+        log_likelihood=log_likelihood,
+        diagnostics={
+            **info,
+            **parts,
+            "residual": rows.residual,
+            "phi": float(phi["estimate"].iloc[0]),
+            "reference_gap": series.unit,
+            "correlation_at_reference_gap": at_unit,
+            "correlation_identified": not best.flat,
+            "correlation_at_boundary": best.independent,
+            "n_parameters": k,
+            "aic": -2 * log_likelihood + 2 * k,
+            "bic": -2 * log_likelihood + float(np.log(n)) * k,
+            "std_error_gls": dict(
+                zip(terms, np.sqrt(np.diag(unscale @ small.plain @ unscale.T)), strict=True)
+            ),
+            "converged": True,
+            "singular": best.singular or best.flat or best.independent,
+            "singular_tolerance": SINGULAR,
+            "max_gradient": best.max_gradient,
+            "min_curvature": best.min_curvature,
+            "boundary_slope": best.boundary_slope,
+        },
+        random_effects=pd.DataFrame(
+            at.u @ (at.factor @ at.factor.T) * spread / length, index=labels, columns=effects
+        ),
+        _new=replace(built, x=np.empty((0, 0)), y=None, data=pd.DataFrame()).new,
+        _small=small,
+        _unscale=unscale,
+    )
+
+
+def _variances(
+    covariance: Floats, sigma2: float, effects: list[str], correlated: bool, cluster: Any
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Variance components: diagnostics and table."""
+    variances = np.diag(covariance)
+    rows = [(cluster, e, "variance", v) for e, v in zip(effects, variances, strict=True)]
+    correlations = {}
+    for j in range(len(effects)):
+        for i in range(j if correlated else 0):
+            size = float(np.sqrt(variances[i] * variances[j]))
+            pair = f"{effects[i]}, {effects[j]}"
+            correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
+            rows.append((cluster, pair, "covariance", float(covariance[i, j])))
+    rows.append(("residual", "residual", "variance", sigma2))
+    parts = {
+        "variance_components": dict(zip(effects, variances.tolist(), strict=True)),
+        "random_covariance": pd.DataFrame(covariance, index=effects, columns=effects),
+        "correlations": correlations,
+        "residual_variance": sigma2,
+    }
+    return parts, pd.DataFrame(rows, columns=["group", "term", "measure", "estimate"])
+
+
+def _phi(
+    criterion: SerialCriterion, best: SerialOptimum, signed: bool, level: float
+) -> pd.DataFrame:
+    """Row of the table: correlation over one unit of time.
+
+    Standard error by the delta method, interval normal on the scale atanh (AR(1)) or logit
+    (CAR(1)) as nlme::intervals; none at the boundary 0 and where phi is not identified.
+    """
+    series = criterion.series
+    phi, std_error, low, high = 0.0, *[float("nan")] * 3
+    if not best.independent:
+        eta = float(best.theta[-1])
+        log_phi = float("nan") if series.signed else -float(np.exp(-eta)) / series.unit
+        phi = series.phi(eta) if series.signed else float(np.exp(log_phi))
+        if not best.flat:
+            se_eta = float(np.sqrt(best.eta_variance))
+            half = float(special.ndtri((1 + level) / 2)) * se_eta
+            std_error = se_eta * (1 - phi**2 if series.signed else -phi * log_phi)
+            if series.signed:
+                low, high = np.tanh([eta - half, eta + half])
+            elif signed:  # AR(1) with even gaps only
+                half *= -phi * log_phi / -np.expm1(2 * log_phi)
+                low, high = np.tanh(np.arctanh(phi) + np.array([-half, half]))
+            else:
+                half *= log_phi / np.expm1(log_phi)
+                centre = log_phi - np.log(-np.expm1(log_phi))
+                low, high = special.expit([centre - half, centre + half])
+    return pd.DataFrame(
+        {
+            "group": ["residual"],
+            "term": ["phi"],
+            "measure": ["correlation"],
+            "estimate": [phi],
+            "std_error": [std_error],
+            "ci_low": [float(low)],
+            "ci_high": [float(high)],
+        }
+    )

@@ -1,0 +1,284 @@
+"""Minimise the criterion of a serially correlated mixed model and prove the minimum.
+
+The free entries of the relative factor L and the correlation are searched together, from the
+local minima of a grid of correlations, and polished by Newton steps. Proved are: a vanishing
+gradient, a criterion that does not fall into the empty directions of G = L L', no better fit
+without serial correlation, and a Hessian without flat directions (reported where it has one).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import optimize
+
+from .mixed_serial import Evaluation, SerialCriterion
+from .results import Bools, Floats, Ints, NotEstimable
+
+SINGULAR = 1e-4  # relative standard deviation, random columns of unit length, as lme4
+GRADIENT = 1e-5  # of -2 log likelihood, per sqrt(n) above 100 rows
+FLAT = 1e-5  # curvature of -2 log likelihood: a standard error above 400 on a log or ratio scale
+ESCAPES = 5
+SIGNED_GRID = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.85, 0.95)
+POSITIVE_GRID = (0.001, 0.03, 0.15, 0.4, 0.65, 0.85, 0.95, 0.99)
+SIZES = (1.0, 0.25, 4.0, 0.05)
+SMALL = 20_000  # rows up to which all of them are tried
+NEAR_ONE = 1e-6
+
+
+@dataclass(frozen=True)
+class SerialOptimum:
+    """The minimum and its proof.
+
+    `theta` holds the free entries of L and, unless `independent`, eta. `boundary_slope` is the
+    smallest slope into an empty direction of G (inf when there is none). `flat`: the criterion
+    does not tell the variances from the correlation. `eta_variance`: inverse information of eta
+    (inf when flat, NaN when independent). `singular`: a variance, or a combination
+    of random effects, is estimated as 0.
+    """
+
+    theta: Floats
+    at: Evaluation
+    deviance: float
+    max_gradient: float
+    boundary_slope: float
+    min_curvature: float
+    eta_variance: float
+    singular: bool
+    flat: bool
+    independent: bool
+
+
+def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum]:
+    """The best fit, and the criterion it belongs to (phi held at 0 where that fits best)."""
+    tolerance = GRADIENT * max(1.0, np.sqrt(criterion.n) / 10)
+    fits = [_descend(criterion, start, tolerance) for start in _starts(criterion)]
+    best = min(fits, key=lambda fit: fit.deviance)
+    if not criterion.series.signed:
+        alone = SerialCriterion(
+            criterion.series, _template(criterion), criterion.reml, serial=False
+        )
+        held = min(
+            (_descend(alone, start, tolerance) for start in _starts(alone)),
+            key=lambda fit: fit.deviance,
+        )
+        if held.deviance <= best.deviance + 1e-9 * (1 + abs(best.deviance)):
+            criterion, best = alone, held
+    if not best.independent and 1 - abs(criterion.series.phi(float(best.theta[-1]))) < NEAR_ONE:
+        raise NotEstimable(
+            "the residual correlation tends to 1 (or -1), where the residuals have no finite "
+            "variance: model the trend, or take fewer fixed effects that are constant "
+            "within a cluster"
+        )
+    if best.max_gradient > tolerance or best.boundary_slope < -tolerance:
+        raise NotEstimable(
+            "the mixed model with serial correlation did not converge: take fewer random effects "
+            "or rescale the covariates"
+        )
+    return criterion, best
+
+
+def _template(criterion: SerialCriterion) -> Bools:
+    out = np.zeros((criterion.q, criterion.q), bool)
+    out[criterion.rows, criterion.columns] = True
+    return out
+
+
+def _starts(criterion: SerialCriterion) -> list[Floats]:
+    """Local minima along a grid of correlations, with the best few sizes of L (all if small)."""
+    sizes = _sizes(criterion)
+    several = len(sizes) if criterion.n <= SMALL else 1
+
+    def best(eta: Floats) -> tuple[float, list[Floats]]:
+        tried = [np.r_[size, eta] for size in sizes]
+        values = [criterion.value_and_gradient(theta)[0] for theta in tried]
+        order = np.argsort(values, kind="stable")[:several]
+        return min(values), [tried[i] for i in order]
+
+    if not criterion.serial:
+        return best(np.empty(0))[1]
+    series = criterion.series
+    grid = [series.eta(phi) for phi in (SIGNED_GRID if series.signed else POSITIVE_GRID)]
+    if not series.signed and series.gap_levels[0] < 0.5:
+        # much shorter gaps than the median: they may carry a correlation of their own
+        grid = [series.eta(0.3) + np.log(series.gap_levels[0]), *grid]
+    found = [best(np.array([eta])) for eta in sorted(grid)]
+    values = np.r_[np.inf, [value for value, _ in found], np.inf]
+    low = (values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:])
+    return [start for i in np.flatnonzero(low) for start in found[i][1]]
+
+
+def _sizes(criterion: SerialCriterion) -> list[Floats]:
+    """Starting values of the free entries of L: diagonal, of one or of different sizes."""
+    diagonal = criterion.rows == criterion.columns
+    out = [np.where(diagonal, size, 0.0) for size in SIZES] if diagonal.size else [np.empty(0)]
+    if criterion.q > 1:
+        for large in range(criterion.q):
+            size = np.where(criterion.rows == large, 2.0, 0.1)
+            out.append(np.where(diagonal, size, 0.0))
+    return out
+
+
+def _bounds(criterion: SerialCriterion, above: bool) -> list[tuple[float | None, float | None]]:
+    """Of the search; `above` keeps the diagonal of L at 0 or more."""
+    diagonal = criterion.rows == criterion.columns
+    out: list[tuple[float | None, float | None]] = [
+        (0.0, None) if d and above else (None, None) for d in diagonal
+    ]
+    if criterion.serial:
+        series = criterion.series
+        shortest = float(series.gap_levels[0])
+        out.append((-9.0, 9.0) if series.signed else (-float(np.log(40 / shortest)), 18.0))
+    return out
+
+
+def _descend(criterion: SerialCriterion, theta: Floats, tolerance: float) -> SerialOptimum:
+    best: SerialOptimum | None = None
+    above = True
+    for _ in range(ESCAPES):
+        if theta.size:
+            found = optimize.minimize(
+                criterion.value_and_gradient,
+                theta,
+                jac=True,
+                method="L-BFGS-B",
+                bounds=_bounds(criterion, above),
+                options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-14, "gtol": 1e-8},
+            )
+            theta = np.asarray(found.x, float)
+        candidate = _polish(criterion, theta)
+        if best is None or candidate.deviance < best.deviance:
+            best = candidate
+        if candidate.boundary_slope >= -tolerance:
+            break
+        # the search ran into the boundary although the criterion falls away from it
+        theta, above = _leave_boundary(criterion, candidate), False
+    assert best is not None
+    return best
+
+
+def _free(criterion: SerialCriterion, theta: Floats) -> Ints:
+    """Numbers of the parameters that are not held at 0."""
+    diagonal = np.zeros(theta.size, bool)
+    diagonal[: criterion.rows.size] = criterion.rows == criterion.columns
+    return np.flatnonzero(~(diagonal & (theta == 0)))
+
+
+def hessian(criterion: SerialCriterion, theta: Floats, sigma2: float | None = None) -> Floats:
+    """Richardson-extrapolated differences of the gradient."""
+    out = np.empty((theta.size, theta.size))
+    for i in range(theta.size):
+        h = 1e-3 * max(abs(float(theta[i])), 0.1)
+        central = []
+        for width in (h, h / 2):
+            step = np.zeros(theta.size)
+            step[i] = width
+            up, down = (
+                criterion.gradient(moved, criterion.evaluate(moved), sigma2)
+                for moved in (theta + step, theta - step)
+            )
+            central.append((up - down) / (2 * width))
+        out[:, i] = (4 * central[1] - central[0]) / 3
+    return (out + out.T) / 2
+
+
+def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
+    """Newton steps on the entries that are not held at 0."""
+    theta = theta.copy()
+    value, gradient = criterion.value_and_gradient(theta)
+    for i in np.flatnonzero(criterion.rows == criterion.columns):
+        if abs(theta[i]) < 1e-3:
+            trial = theta.copy()
+            trial[i] = 0.0
+            trial_value, trial_gradient = criterion.value_and_gradient(trial)
+            if trial_value <= value + 1e-11 * abs(value):
+                theta, value, gradient = trial, min(value, trial_value), trial_gradient
+    free = _free(criterion, theta)
+    curvature, vectors = np.full(1, np.inf), np.zeros((1, 1))
+    for _ in range(12):
+        size = float(np.abs(gradient[free]).max()) if free.size else 0.0
+        if free.size:
+            h = hessian(criterion, theta)[np.ix_(free, free)]
+            curvature, vectors = np.linalg.eigh(h)
+        if size < 1e-10:
+            break
+        usable = curvature > 1e-8 * max(float(curvature.max()), 1e-300)
+        move = -vectors[:, usable] @ (vectors[:, usable].T @ gradient[free] / curvature[usable])
+        proposal = theta.copy()
+        proposal[free] += move
+        if criterion.serial:
+            proposal[-1] = np.clip(proposal[-1], *_bounds(criterion, False)[-1])
+        new_value, new_gradient = criterion.value_and_gradient(proposal)
+        better = float(np.abs(new_gradient[free]).max()) < size
+        if not better or new_value > value + 1e-9 * (1 + abs(value)):
+            break
+        theta, value, gradient = proposal, new_value, new_gradient
+    theta = _positive_columns(criterion, theta)
+    at = criterion.evaluate(theta)
+    gradient = criterion.gradient(theta, at)
+    return SerialOptimum(
+        theta=theta,
+        at=at,
+        deviance=criterion.deviance(theta, at),
+        max_gradient=float(np.abs(gradient).max()) if gradient.size else 0.0,
+        boundary_slope=_boundary_slope(criterion, at),
+        min_curvature=float(curvature.min()),
+        eta_variance=_last_variance(curvature, vectors) if criterion.serial else float("nan"),
+        singular=bool((np.diag(at.factor) < SINGULAR).any()),
+        flat=bool(curvature.min() < FLAT),
+        independent=not criterion.serial,
+    )
+
+
+def _last_variance(curvature: Floats, vectors: Floats) -> float:
+    """Of the last parameter: twice the inverse Hessian of -2 log likelihood."""
+    if curvature.min() < FLAT:
+        return float("inf")
+    return float(2 * (vectors[-1] ** 2 / curvature).sum())
+
+
+def _positive_columns(criterion: SerialCriterion, theta: Floats) -> Floats:
+    """Flip columns of L with a negative diagonal; G stays the same."""
+    factor = criterion.factor(theta)
+    factor = factor * np.where(np.diag(factor) < 0, -1.0, 1.0)
+    free = factor[criterion.rows, criterion.columns]
+    return np.asarray(np.r_[free, theta[criterion.rows.size :]], float)
+
+
+def _empty_directions(criterion: SerialCriterion, factor: Floats) -> Floats:
+    """Columns: unit directions without variance (coordinates when effects are uncorrelated)."""
+    if criterion.rows.size == criterion.q:
+        return np.eye(criterion.q)[:, np.diag(factor) <= SINGULAR]
+    values, vectors = np.linalg.eigh(factor @ factor.T)
+    return np.asarray(vectors[:, values <= SINGULAR**2], float)
+
+
+def _boundary_slope(criterion: SerialCriterion, at: Evaluation) -> float:
+    empty = _empty_directions(criterion, at.factor)
+    if empty.shape[1] == 0:
+        return float("inf")
+    slope = empty.T @ criterion.slope_in_g(at) @ empty
+    if criterion.rows.size == criterion.q:
+        return float(np.diag(slope).min())
+    return float(np.linalg.eigvalsh(slope)[0])
+
+
+def _leave_boundary(criterion: SerialCriterion, held: SerialOptimum) -> Floats:
+    """Add variance along the steepest empty direction, as much as helps most."""
+    factor = held.at.factor
+    empty = _empty_directions(criterion, factor)
+    slope = empty.T @ criterion.slope_in_g(held.at) @ empty
+    if criterion.rows.size == criterion.q:
+        direction = empty[:, int(np.argmin(np.diag(slope)))]
+    else:
+        direction = empty @ np.linalg.eigh(slope)[1][:, 0]
+    tried = []
+    for variance in 10.0 ** np.arange(-6, 5):
+        # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
+        wide = np.column_stack([factor, np.sqrt(variance) * direction])
+        r = np.asarray(np.linalg.qr(wide.T, mode="r"))
+        moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
+        theta = np.r_[moved[criterion.rows, criterion.columns], held.theta[criterion.rows.size :]]
+        tried.append((criterion.value_and_gradient(theta)[0], theta))
+    return np.asarray(min(tried, key=lambda pair: pair[0])[1], float)
