@@ -33,11 +33,11 @@ class Design:
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
-        from formulaic.errors import DataMismatchWarning  # lazy: 1 s
+        from formulaic.errors import DataMismatchWarning
 
         try:
             with warnings.catch_warnings():
-                # formulaic warns of a new level, with its value
+                # formulaic would take an unknown level for the reference level
                 warnings.simplefilter("error", DataMismatchWarning)
                 matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
         except (*_formula_errors(), DataMismatchWarning) as error:
