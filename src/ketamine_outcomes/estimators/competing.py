@@ -69,8 +69,9 @@ def risk_table(
     if weight is not None:
         at_risk, events = sums(weight)
         # rounding must not leave anybody behind when all who are at risk have their event
-        everybody = events.sum(axis=1)
-        at_risk = np.where(n_at_risk == n_events.sum(axis=1), everybody, at_risk)
+        ended = events.sum(axis=1)
+        all_end = n_at_risk == n_events.sum(axis=1)
+        at_risk = np.where(all_end, ended, np.maximum(at_risk, ended))
     return RiskTable(time, at_risk, events, n_at_risk, n_events, first, last)
 
 
