@@ -91,14 +91,17 @@ def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -
         back = root @ np.linalg.inv(within)
         return -deviance / 2, ols + back @ line, variance * back @ back.T, variance
 
+    def score(z: float) -> float:
+        return fit(float(np.tanh(z)))[0]
+
     limit = float(np.arctanh(LARGEST_CORRELATION))
     grid = np.linspace(-limit if step else 0.0, limit, 61)
-    scores = np.array([fit(float(np.tanh(z)))[0] for z in grid])
+    scores = np.array([score(float(z)) for z in grid])
     best = int(np.argmax(scores))
     if best == grid.size - 1 or (step and best == 0):
         raise NotEstimable("the autocorrelation runs to its limit: take a longer series")
     found = optimize.minimize_scalar(
-        lambda z: -fit(float(np.tanh(z)))[0],
+        lambda z: -score(z),
         bounds=(grid[max(0, best - 1)], grid[best + 1]),
         method="bounded",
         options={"xatol": 1e-10},
