@@ -26,7 +26,7 @@ from .results import Floats, Ints, NotEstimable
 
 STEPS = 100  # of the independence fit
 ROUNDS = 500  # of beta and alpha in turn
-CONVERGED = 1e-10  # length of the next step over the length of the residual
+CONVERGED = 1e-11  # length of the next step over the length of the residual
 STILL = 1e-6  # largest last step of eta on an unbounded scale
 EMPTY_CELL = 1e-7  # fitted mean, as a share of the overall mean, that means "no event here"
 EXACT = 1e-12  # residual over response that means "fitted without error"
