@@ -356,13 +356,13 @@ def test_independent_rows_equal_sandwich() -> None:
 def test_firth_logistic() -> None:
     fit = gee("status ~ arm + age + biomarker", rare(), None, "binomial", firth=True)
     c = fit.coefficients
-    own, brglm2 = golden("firth_logistic_rare_own"), golden("firth_logistic_rare_brglm2")
-    for r, error in ((own, "se_inverse_information"), (brglm2, "se")):
-        values = {k.replace("intercept", "Intercept"): v for k, v in r["coef"].items()}
-        errors = {k.replace("intercept", "Intercept"): v for k, v in r[error].items()}
-        agree(c["estimate"], by_term(values, c["term"]), OPTIMISED)
-        agree(c["std_error"], by_term(errors, c["term"]), OPTIMISED)
+    brglm2 = golden("firth_logistic_rare_brglm2")
+    agree(c["estimate"], by_term(brglm2["coef"], c["term"]), OPTIMISED)
+    agree(c["std_error"], by_term(brglm2["se"], c["term"]), OPTIMISED)
+    own = golden("firth_logistic_rare_own")
     for ours, theirs in {
+        "estimate": "coef",
+        "std_error": "se_inverse_information",
         "ci_low": "profile_ci95_lower",
         "ci_high": "profile_ci95_upper",
         "statistic": "penalized_lr_chisq",

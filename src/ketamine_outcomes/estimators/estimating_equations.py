@@ -19,18 +19,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import linalg
+from scipy import fft, linalg
 
 from .families import Family, Link, start_mean
 from .results import Floats, Ints, NotEstimable
 
 STEPS = 100  # of the independence fit
 ROUNDS = 500  # of beta and alpha in turn
-CONVERGED = 1e-10  # length of the next step over the length of the residual
+CONVERGED = 1e-11  # length of the next step over the length of the residual
 STILL = 1e-6  # largest last step of eta on an unbounded scale
 EMPTY_CELL = 1e-7  # fitted mean, as a share of the overall mean, that means "no event here"
 EXACT = 1e-12  # residual over response that means "fitted without error"
 LEVERAGE_ONE = 1e-8
+EDGE = 1e-6  # distance from a singular working correlation
+LONG = 64  # rows of a cluster whose pairs are summed one by one
+NO_PAIR = 1e-12  # share of the sum of squares that is rounding
 BLOCK = 2**22  # numbers held at once in the sandwich
 POWERS = {"none": 0.0, "kauermann_carroll": 0.5, "mancl_derouen": 1.0}
 
@@ -208,15 +211,23 @@ def _scale(problem: Problem, e: Floats) -> float:
 
 def _pair_sums(clusters: Clusters, values: Floats) -> Floats:
     """Sum of v_j v_k over the pairs of all clusters, by the steps between their waves."""
+    wave = clusters.wave
+    by_step = np.zeros(int(np.ptp(wave)) + 1)
     place = np.arange(len(values)) - np.repeat(clusters.first, clusters.size)
-    rows = np.arange(len(values))
-    by_step = np.zeros(int(np.ptp(clusters.wave)) + 1)
-    for back in range(1, int(clusters.size.max())):
+    rows = np.flatnonzero(np.repeat(clusters.size, clusters.size) <= LONG)
+    for back in range(1, LONG):
         rows = rows[place[rows] >= back]
-        steps = clusters.wave[rows] - clusters.wave[rows - back]
-        by_step += np.bincount(
-            steps, weights=values[rows] * values[rows - back], minlength=by_step.size
-        )
+        if not rows.size:
+            break
+        products = values[rows] * values[rows - back]
+        by_step += np.bincount(wave[rows] - wave[rows - back], products, by_step.size)
+    for i in np.flatnonzero(clusters.size > LONG):  # many pairs: their sums by Fourier transform
+        part = slice(clusters.first[i], clusters.first[i] + clusters.size[i])
+        line = np.bincount(wave[part] - wave[part].min(), values[part])
+        length = fft.next_fast_len(2 * line.size)
+        sums = fft.irfft(np.abs(fft.rfft(line, length)) ** 2, length)[: line.size]
+        sums[np.abs(sums) < NO_PAIR * sums[0]] = 0.0
+        by_step[1 : line.size] += sums[1:]
     return by_step
 
 
@@ -226,18 +237,18 @@ class Correlation:
     def __init__(self, problem: Problem) -> None:
         self.kind, self.clusters = problem.corr, problem.clusters
         self.weights = problem.weights
-        if self.kind == "exchangeable":
-            self.pairs = self._all_pairs(self.weights)
-            self.lowest = -1 / (float(self.clusters.size.max()) - 1) if self.pairs > 0 else -1.0
-        else:
-            self.pairs_by_step = _pair_sums(self.clusters, self.weights)
-            self.pairs = float(self.pairs_by_step.sum())
-            self.lowest = -1.0
-        if self.pairs <= 0:
+        largest = int(self.clusters.size.max())
+        if largest < 2:
             raise NotEstimable(
                 "no cluster has two rows, so there is no working correlation: use "
                 'corr="independence"'
             )
+        if self.kind == "exchangeable":
+            self.pairs = self._all_pairs(self.weights)
+            self.lowest = -1 / (largest - 1)
+        else:
+            self.pairs_by_step = _pair_sums(self.clusters, self.weights)
+            self.lowest = -1.0
 
     def _all_pairs(self, values: Floats) -> float:
         total = self.clusters.sum(values)
@@ -250,21 +261,20 @@ class Correlation:
             return self._all_pairs(weighted) / self.pairs / scale
         products = _pair_sums(self.clusters, weighted) / scale
         step = np.flatnonzero(self.pairs_by_step)
-        step = step[step > 0]
         pairs, products = self.pairs_by_step[step], products[step]
         if step[0] > 1 and alpha == 0:
             alpha = 0.5  # 0 is a root when no two waves follow each other
         for _ in range(200):
             slope = step * alpha ** (step - 1.0)
             change = float(slope @ (products - pairs * alpha**step) / (pairs @ slope**2))
-            alpha = float(np.clip(alpha + change, -0.99999, 0.99999))
+            alpha = float(np.clip(alpha + change, -1, 1))
             if abs(change) < 1e-14:
                 break
         return alpha
 
     def inside(self, alpha: float) -> float:
         """The nearest value at which the working correlation is positive definite."""
-        return float(np.clip(alpha, self.lowest * 0.9999, 0.9999))
+        return float(np.clip(alpha, self.lowest * (1 - EDGE), 1 - EDGE))
 
     def whiten(self, values: Floats, alpha: float) -> Floats:
         """Multiply the rows of every cluster by R^(-1/2)."""

@@ -138,6 +138,12 @@ def fit(rows: Rows, level: float) -> FirthFit:
     return FirthFit(peak, low, high, ratio)
 
 
+def whole_model(rows: Rows, peak: Peak, intercept: list[int]) -> float:
+    """Twice the fall of the penalised likelihood when all but the intercept are held at 0."""
+    null = maximise(rows, np.zeros(peak.beta.size), intercept)
+    return max(0.0, 2 * (peak.value - null.value))
+
+
 class _Profile:
     """Root of twice the drop of the profile below its peak; nearly linear in the coefficient."""
 

@@ -89,6 +89,7 @@ def gee(
         `.coefficients` on the scale of the link, t distribution with clusters - parameters degrees
         of freedom. `.table`: the same for every covariance (model_based, none, kauermann_carroll,
         mancl_derouen). `.diagnostics`: scale, alpha (working correlation), deviance, n_clusters.
+        With firth: penalised likelihood-ratio tests (of all terms at once in `.table`).
 
     Notes
     -----
@@ -252,8 +253,13 @@ def _firth(
     table["df"] = 1.0
     table["p_value"] = special.chdtrc(1, fit.likelihood_ratio)
     table["ci_low"], table["ci_high"] = fit.low / size, fit.high / size
+    intercept = [i for i, term in enumerate(terms) if term == "Intercept"]
+    df = len(terms) - len(intercept)
+    whole = logistic_firth.whole_model(rows, peak, intercept)
+    test = {"test": ["likelihood ratio"], "statistic": whole, "df": df}
     return Result(
         coefficients=table,
+        table=pd.DataFrame({**test, "p_value": special.chdtrc(df, whole)} if df else {}),
         covariance=pd.DataFrame(covariance, index=terms, columns=terms),
         log_likelihood=peak.value + float(np.log(size).sum()),
         diagnostics={

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import linalg, optimize, special
+from scipy import special
 
+from .check_loss import minimise
 from .inputs import codes, design, refuse_collinear
 from .results import (
     Floats,
@@ -20,9 +21,7 @@ from .results import (
     coefficient_table,
 )
 
-DIRECT = 10_000  # rows up to which all enter one linear program
-ON_LINE = 1e-9  # residual, in units of the response, of a row that the quantile goes through
-NUDGE = 1e-6  # of q, to choose among lines with the same loss
+ON_LINE = 1e-9  # residual over the spread of the response of a row that the line goes through
 SMALL = float(np.sqrt(np.finfo(float).eps))
 LARGE = 1e150  # whose square is still a number
 SIDE_LEVEL = 0.95  # of the bandwidth of Hall & Sheather
@@ -61,8 +60,7 @@ def quantile_regression(
     Notes
     -----
     The estimate is a vertex of the linear program of Koenker & Bassett (1978), Econometrica
-    46:33-50; from 10,000 rows on, rows far from the line are held on their side and checked
-    (Portnoy & Koenker 1997, Stat Sci 12:279-300).
+    46:33-50, found as check_loss.py says: `rq(y ~ x, tau = q)`.
 
     Independent rows: V = q(1-q) A^-1 X'X A^-1, A = sum_i f_i x_i x_i', density
     f_i = 2h / x_i'(b(q+h) - b(q-h)) (Hendricks & Koenker 1992, JASA 87:58-68), h of Hall &
@@ -93,22 +91,21 @@ def quantile_regression(
         raise NotEstimable(f"{units} {what} cannot bear {len(terms)} parameters: take fewer terms")
     if np.ptp(y) == 0:
         raise NotEstimable("the response is constant: there is nothing to compare")
-    program = _Program.of(x, y)
-    if not 1 / LARGE < program.unit < LARGE:
-        raise NotEstimable("the numbers are too large or too small: change the units")
+    problem = _Problem.of(x, y)
     tables, covariances, rows = [], {}, []
     for wanted in quantiles:
-        line = program.line(wanted)
+        line = problem.line(wanted)
         width = _bandwidth(wanted, len(y))
         if unit is None:
-            covariance = _independent(program, wanted, width)
+            covariance = _independent(problem, wanted, width)
         else:
-            covariance = _clustered(program, line, wanted, width, unit)
-        covariance = program.back @ covariance @ program.back.T
+            covariance = _clustered(problem, line, wanted, width, unit)
+        covariance = problem.back @ covariance @ problem.back.T
         error = np.sqrt(np.diag(covariance))
         tables.append(coefficient_table(terms, line.beta, error, df, level).assign(q=wanted))
         covariances[wanted] = pd.DataFrame(covariance, index=terms, columns=terms)
-        rows.append({"q": wanted, "loss": line.loss, "bandwidth": width, "unique": line.unique})
+        loss = float(line.residual @ (wanted - (line.residual < 0)))
+        rows.append({"q": wanted, "loss": loss, "bandwidth": width, "unique": line.unique})
     single = len(quantiles) == 1
     return Result(
         coefficients=pd.concat(tables, ignore_index=True),
@@ -141,124 +138,34 @@ def _quantiles(q: float | Sequence[float]) -> list[float]:
 class _Line:
     beta: Floats
     residual: Floats
-    loss: float
     unique: bool
 
 
 @dataclass(frozen=True)
-class _Program:
-    """The check-loss problem: `x` has orthonormal columns, original coefficients = back @ beta."""
+class _Problem:
+    """`design` as given; `x` = design @ back has orthonormal columns."""
 
     design: Floats
     y: Floats
     x: Floats
     back: Floats
-    unit: float  # size of the response
-
-    @property
-    def near(self) -> float:
-        """Largest residual of a row that the line goes through."""
-        return ON_LINE * self.unit
+    spread: float  # largest distance of a response from the median
 
     @classmethod
-    def of(cls, x: Floats, y: Floats) -> _Program:
-        length = np.sqrt(np.einsum("ij,ij->j", x, x))
-        back = np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None]
-        return cls(x, y, x @ back, back, float(np.abs(y - np.median(y)).max()))
+    def of(cls, design: Floats, y: Floats) -> _Problem:
+        length = np.sqrt(np.einsum("ij,ij->j", design, design))
+        back = np.linalg.inv(np.linalg.qr(design / length, mode="r")) / length[:, None]
+        spread = float(np.abs(y - np.median(y)).max())
+        if not 1 / LARGE < spread < LARGE:
+            raise NotEstimable("the numbers are too large or too small: change the units")
+        return cls(design, y, design @ back, back, spread)
 
     def line(self, q: float) -> _Line:
-        """The vertex with the smallest check loss; of several, that of a slightly smaller q."""
-        line = self._vertex(q)
-        if not line.unique and q > NUDGE:
-            lower = self._vertex(q - NUDGE)
-            loss = _loss(lower.residual, q)
-            if loss <= line.loss * (1 + 1e-10):
-                return _Line(lower.beta, lower.residual, loss, False)
-        return line
-
-    def _vertex(self, q: float) -> _Line:
-        beta, share = self._solve(q)
-        inside = np.flatnonzero((share > SMALL) & (share < 1 - SMALL))
-        basis = self._basis(np.abs(self.y - self.x @ beta), inside)
-        # solving for the rows that the line goes through gives it to the last digit
-        original = np.asarray(np.linalg.solve(self.design[basis], self.y[basis]), float)
-        residual = self.y - self.design @ original
-        residual[np.abs(residual) <= self.near] = 0.0
-        return _Line(original, residual, _loss(residual, q), len(inside) == len(basis))
-
-    def _basis(self, size: Floats, inside: Ints) -> Ints:
-        """As many independent rows as parameters, of those nearest the line.
-
-        Rows whose share is strictly between 0 and 1 come first; enough of them make it unique.
-        """
-        p = self.x.shape[1]
-        order = np.argsort(size, kind="stable")
-        order = np.r_[inside, order[~np.isin(order, inside)]]
-        taken = max(p, int((size <= self.near).sum()))
-        while True:
-            r, pivots = linalg.qr(self.x[order[:taken]].T, pivoting=True, mode="r")
-            depth = np.abs(np.diag(r))
-            if depth[-1] > SMALL * depth[0] or taken >= len(order):
-                return np.asarray(order[pivots[:p]], np.int64)
-            taken *= 2
-
-    def _solve(self, q: float) -> tuple[Floats, Floats]:
-        """Coefficients, and for every row its share above the line (1, 0, or between on it)."""
-        n, p = self.x.shape
-        if n <= DIRECT:
-            return self._linear_program(q, np.arange(n), np.zeros(p))
-        pick = np.random.default_rng(0).permutation(n)
-        m = int((p * n) ** (2 / 3)) + 1
-        while m < n / 2:
-            rows = np.sort(pick[:m])
-            rest = (1 - q) * (self.x.sum(axis=0) - self.x[rows].sum(axis=0))
-            beta, _ = self._linear_program(q, rows, rest)
-            found = self._globbed(q, self.y - self.x @ beta, m)
-            if found is not None:
-                return found
-            m *= 2
-        return self._linear_program(q, np.arange(n), np.zeros(p))
-
-    def _globbed(self, q: float, residual: Floats, m: int) -> tuple[Floats, Floats] | None:
-        """Solve with the rows far from a first line held on their side; None if that was wrong."""
-        n = len(self.y)
-        low, high = np.quantile(residual, [max(0.0, q - m / 4 / n), min(1.0, q + m / 4 / n)])
-        above, free = residual > high, (residual >= low) & (residual <= high)
-        for _ in range(10):
-            rows = np.flatnonzero(free)
-            held = self.x[above & ~free].sum(axis=0)
-            try:
-                beta, share = self._linear_program(q, rows, held)
-            except NotEstimable:
-                return None
-            now = self.y - self.x @ beta
-            wrong = ~free & (above != (now > 0))
-            if not wrong.any():
-                whole = (above & ~free).astype(float)
-                whole[rows] = share
-                return beta, whole
-            free |= wrong
-        return None
-
-    def _linear_program(self, q: float, rows: Ints, held: Floats) -> tuple[Floats, Floats]:
-        """Dual program: maximise y'a, 0 <= a <= 1, x'a = (1 - q) x'1 - held."""
-        x, y = self.x[rows], self.y[rows] / self.unit
-        target = (1 - q) * self.x.sum(axis=0) - held
-        found = optimize.linprog(
-            -y,
-            A_eq=x.T,
-            b_eq=target,
-            bounds=(0, 1),
-            method="highs-ds",
-            options={"presolve": False},  # nothing to find, and half of the time
-        )
-        if found.status != 0:
-            raise NotEstimable("the linear program of the quantile was not solved")
-        return -np.asarray(found.eqlin.marginals, float) * self.unit, np.asarray(found.x, float)
-
-
-def _loss(residual: Floats, q: float) -> float:
-    return float(residual @ (q - (residual < 0)))
+        found = minimise(self.design, self.y, q)
+        residual = self.y - self.design @ found.beta
+        residual[found.rows] = 0.0
+        residual[np.abs(residual) <= ON_LINE * self.spread] = 0.0
+        return _Line(found.beta, residual, found.unique)
 
 
 def _bandwidth(q: float, n: int) -> float:
@@ -281,24 +188,24 @@ def _inverse(bread: Floats) -> Floats:
     return np.asarray(np.linalg.inv(bread), float)
 
 
-def _independent(program: _Program, q: float, width: float) -> Floats:
-    rise = program.design @ (program.line(q + width).beta - program.line(q - width).beta)
+def _independent(problem: _Problem, q: float, width: float) -> Floats:
+    rise = problem.design @ (problem.line(q + width).beta - problem.line(q - width).beta)
     # quantreg's guard against lines that meet; smaller where the response is far below 1
-    density = np.maximum(0, 2 * width / (rise - SMALL * min(1.0, 100 * program.unit)))
-    bread = _inverse((program.x * density[:, None]).T @ program.x)
+    density = np.maximum(0, 2 * width / (rise - SMALL * min(1.0, 100 * problem.spread)))
+    bread = _inverse((problem.x * density[:, None]).T @ problem.x)
     return q * (1 - q) * bread @ bread  # x'x = 1
 
 
-def _clustered(program: _Program, line: _Line, q: float, width: float, unit: Ints) -> Floats:
+def _clustered(problem: _Problem, line: _Line, q: float, width: float, unit: Ints) -> Floats:
     r = line.residual
     z = special.ndtri([q - width, q + width])
     spread = float(np.median(np.abs(r - np.median(r))))
     reach = spread * float(z[1] - z[0])
     near = np.abs(r) <= reach
     if reach <= 0:
-        return _inverse(np.full_like(program.back, np.nan))
-    bread = _inverse(program.x[near].T @ program.x[near] / (2 * reach))
-    score = program.x * (q - (r < 0))[:, None]
+        return _inverse(np.full_like(problem.back, np.nan))
+    bread = _inverse(problem.x[near].T @ problem.x[near] / (2 * reach))
+    score = problem.x * (q - (r < 0))[:, None]
     order = np.argsort(unit, kind="stable")
     first = np.flatnonzero(np.diff(unit[order], prepend=-1))
     sums = np.add.reduceat(score[order], first, axis=0)
