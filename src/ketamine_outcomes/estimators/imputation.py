@@ -51,7 +51,8 @@ class _Column:
     """A column as numbers at its level (rows, or clusters when it is constant inside them)."""
 
     name: str
-    of_cluster: bool
+    of_cluster: bool  # one value per cluster
+    in_cluster: bool  # varies inside clusters
     levels: int  # 0 for numbers
     values: Floats  # NaN where missing
     place: Ints  # row of the data that holds each observed value, -1 where missing
@@ -64,7 +65,8 @@ class _Column:
     def method(self) -> str:
         if self.observed.all():
             return ""
-        return {0: "predictive mean matching", 2: "logistic"}.get(self.levels, "multinomial")
+        number = "random intercept" if self.in_cluster else "predictive mean matching"
+        return {0: number, 2: "logistic"}.get(self.levels, "multinomial")
 
     def expand(self, values: Floats) -> Floats:
         """Predictor columns: the number, or indicators of all levels but the first."""
@@ -111,10 +113,11 @@ def impute_chained(
     Notes
     -----
     van Buuren & Groothuis-Oudshoorn (2011). Numbers and ordered categories: predictive mean
-    matching with 5 donors, so that imputed values are values that occur. Two values: logistic;
-    more levels: multinomial regression, augmented where a level is separated (White, Daniel &
-    Royston 2010). Parameters are drawn each time. With more predictors than half the observed
-    rows their leading principal components are used. R: `mice::mice`, not number by number.
+    matching with 5 donors, or with a random intercept the observed value nearest to a draw, so
+    that imputed values are values that occur. Two values: logistic; more levels: multinomial
+    regression, augmented where a level is separated (White, Daniel & Royston 2010). Parameters
+    are drawn each time. With more predictors than half the observed rows their leading principal
+    components are used. R: `mice::mice`, not number by number.
 
     Examples
     --------
@@ -212,7 +215,8 @@ def _column(series: pd.Series[Any], group: Ints | None, units: int) -> _Column:
         place = np.full(units, -1)
         place[first.index] = first
         values = np.where(place >= 0, values[place], np.nan)
-    column = _Column(name, of_cluster, levels, values, place)
+    in_cluster = group is not None and not of_cluster
+    column = _Column(name, of_cluster, in_cluster, levels, values, place)
     _refuse_unfit(column, whole=pd.api.types.is_integer_dtype(kind))
     return column
 
@@ -280,7 +284,7 @@ def _draw(c: _Column, x: Floats, group: Ints | None, rng: np.random.Generator) -
         labels = np.where(observed, c.values, 0).astype(np.int64)
         first = np.array([np.argmax(observed & (c.values == i)) for i in range(c.levels)])
         return np.asarray(first[draw_level(x, labels, c.levels, observed, rng)])
-    if group is not None and not c.of_cluster:
+    if group is not None and c.in_cluster:
         return draw_number_in_cluster(x, c.values, observed, group, rng)
     return draw_number(x, c.values, observed, rng)
 

@@ -78,11 +78,14 @@ def draw_number(x: Floats, y: Floats, observed: Bools, rng: np.random.Generator)
 def draw_number_in_cluster(
     x: Floats, y: Floats, observed: Bools, cluster: Ints, rng: np.random.Generator
 ) -> Ints:
-    """As `draw_number`, with a random intercept per cluster.
+    """Row to copy for each missing row, by a normal model with a random intercept per cluster.
 
     The intraclass correlation is drawn from its marginal posterior (uniform prior, on a grid),
     then the residual variance, the coefficients and the intercepts from their conditionals, so no
-    chain has to converge (flat priors; Box & Tiao 1973, chapter 7).
+    chain has to converge (flat priors; Box & Tiao 1973, chapter 7). To the drawn mean comes a
+    residual of an observed row, scaled to the drawn variance, and the observed value nearest to
+    the sum is taken. (Matching on predicted means would be biased here: an estimated intercept
+    holds a share of the residuals of its own rows.)
     """
     z = np.column_stack([np.ones(y.size), basis(x, observed)])
     z1, y1, g1 = z[observed], y[observed] - y[observed].mean(), cluster[observed]
@@ -116,9 +119,14 @@ def draw_number_in_cluster(
     drawn = beta + sigma * np.linalg.solve(np.linalg.cholesky(a).T, rng.standard_normal(p))
     spread = sigma * np.sqrt(shrink)
     intercept = shrink * (sum_y - sum_z @ drawn) + spread * rng.standard_normal(units)
-    fitted = z1 @ beta + (shrink * (sum_y - sum_z @ beta))[g1]
+    residual = y1 - z1 @ beta - (shrink * (sum_y - sum_z @ beta))[g1]
+    residual = residual * (sigma / max(float(residual.std()), 1e-300))
     wanted = z[~observed] @ drawn + intercept[cluster[~observed]]
-    return np.flatnonzero(observed)[nearest(fitted, wanted, rng)]
+    wanted = wanted + rng.choice(residual, wanted.size)
+    order = np.argsort(y1, kind="stable")
+    right = np.clip(np.searchsorted(y1[order], wanted), 1, n - 1)
+    left_is_nearer = wanted - y1[order][right - 1] < y1[order][right] - wanted
+    return np.asarray(np.flatnonzero(observed)[order[right - left_is_nearer]])
 
 
 def draw_level(x: Floats, y: Ints, levels: int, observed: Bools, rng: np.random.Generator) -> Ints:
