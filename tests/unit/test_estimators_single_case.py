@@ -225,11 +225,28 @@ def test_design_rating(lengths: tuple[int, ...], rating: int) -> None:
     assert one(single_case(y, labels), "design_rating")["estimate"] == rating
 
 
-def test_strong_trend_in_the_errors_is_refused_not_guessed() -> None:
-    y = np.r_[np.zeros(20), np.full(20, 1e6)] + np.tile([0.0, 1e-3], 20)
-    table = single_case(y, ["A"] * 20 + ["B"] * 20).table
-    row = table[(table["measure"] == "level") & (table["method"] == "gls_ar1_ml")].iloc[0]
-    assert np.isnan(row["estimate"]) == bool(row["note"])
+def test_a_phase_of_one_value_has_no_newey_west_error() -> None:
+    table = single_case(Y, ["A"] + ["B"] * 13)
+    assert np.isfinite(one(table, "level", "ols")["std_error"])
+    row = one(table, "level", "newey_west_lag2")
+    assert np.isnan(row["std_error"]) and "fitted exactly" in row["note"]
+
+
+def test_a_correlation_at_its_limit_is_refused_not_guessed() -> None:
+    alternating = np.tile([1.0, -1.0], 20) + 5.0 * (np.arange(40) >= 20)
+    row = one(single_case(alternating, ["A"] * 20 + ["B"] * 20), "level", "gls_ar1_ml")
+    assert np.isnan(row["estimate"]) and row["note"]
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_short_series_never_give_another_error(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 13))
+    y = rng.integers(0, 4, n).astype(float)
+    labels = np.where(np.arange(n) >= rng.integers(1, n), "B", "A")
+    table = single_case(y, labels, np.sort(rng.choice(50, n, replace=False))).table
+    assert table["p_value"].dropna().between(0, 1).all()
+    assert (table["std_error"].dropna() >= 0).all()
 
 
 def test_gls_recovers_known_errors() -> None:

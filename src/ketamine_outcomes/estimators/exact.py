@@ -17,7 +17,7 @@ from scipy import optimize, special
 from .exact_masses import SAME, binomial_masses, tails
 from .results import InvalidInput, NotEstimable, Result, check_level
 
-LARGEST = 2**53  # above it not every whole number is a double
+LARGEST = 10**9  # the incomplete beta function loses digits above it
 
 
 def check_count(value: float, name: str) -> int:
@@ -27,7 +27,7 @@ def check_count(value: float, name: str) -> int:
     except (TypeError, ValueError):
         raise InvalidInput(f"{name} must be a number") from None
     if not 0 <= count <= LARGEST or count != int(count):
-        raise InvalidInput(f"{name} must be a whole number, 0 or more")
+        raise InvalidInput(f"{name} must be a whole number from 0 to 1e9")
     return int(count)
 
 

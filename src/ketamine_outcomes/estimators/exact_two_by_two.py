@@ -232,30 +232,41 @@ def _score_rows(a: int, n_1: int, c: int, n_2: int, level: float) -> list[_Row]:
         high = min(1.0, r * low)
         return _standard(p_1 - r * p_2, high * (1 - high) / n_1 + r**2 * low * (1 - low) / n_2)
 
-    def odds(log_odds: float) -> float:
-        psi = exp(log_odds)
-        linear = n_1 * psi + n_2 - events * (psi - 1)
-        low = 2 * events / (linear + sqrt(linear**2 + 4 * n_2 * (psi - 1) * events))
-        high = low * psi / (1 + low * (psi - 1))
-        of_1, of_2 = n_1 * high * (1 - high), n_2 * low * (1 - low)
-        information = of_1 * of_2 / (of_1 + of_2) if of_1 + of_2 > 0 else 0.0
-        return _standard(n_1 * (p_1 - high), information)
-
     delta_low = -1.0 if p_1 - p_2 == -1 else _crossing(difference, z, -1.0, p_1 - p_2)
     delta_high = 1.0 if p_1 - p_2 == 1 else _crossing(difference, -z, p_1 - p_2, 1.0)
     method = "Miettinen-Nurminen"
     rows: list[_Row] = [("risk_difference", method, p_1 - p_2, delta_low, delta_high)]
-    for name, score, up, down in (
-        ("risk_ratio", ratio, a * n_2, c * n_1),
-        ("odds_ratio", odds, a * (n_2 - c), c * (n_1 - a)),
-    ):
-        estimate = up / down if down else (inf if up else NAN)
-        centre = log(estimate) if up and down else 0.0
-        flat = name == "odds_ratio" and up == down == 0
-        low = -inf if up == 0 else _falls_to(score, z, centre)
-        high = inf if down == 0 or flat else _falls_to(score, -z, centre)
-        rows.append((name, method, estimate, exp(low), exp(high) if high < inf else inf))
+    low = _falls_to(ratio, z, a * n_2, c * n_1) if a else 0.0
+    high = _falls_to(ratio, -z, a * n_2, c * n_1) if c else inf
+    rows.append(("risk_ratio", method, _quotient(a * n_2, c * n_1), low, high))
+    b, d = n_1 - a, n_2 - c
+    rows.append(("odds_ratio", method, _quotient(a * d, b * c), *_score_odds_ratio(a, b, c, d, z)))
     return rows
+
+
+def _quotient(up: int, down: int) -> float:
+    return up / down if down else (inf if up else NAN)
+
+
+def _score_odds_ratio(a: int, b: int, c: int, d: int, z: float) -> tuple[float, float]:
+    """Odds ratios at which the cells, moved by m to fit them, lie z standard errors off."""
+
+    def cells(m: float) -> tuple[float, float, float, float]:
+        return a + m, b - m, c - m, d + m
+
+    def limit(end: int) -> float:
+        # m runs from 0 (score 0) to `end`, where a cell is empty and the score infinite
+        share = optimize.brentq(
+            lambda s: (s * end) ** 2 * sum(1 / cell for cell in cells(s * end)) - z**2,
+            1e-300,
+            1 - 1e-15,
+            xtol=1e-300,
+            rtol=1e-14,
+        )
+        one, two, three, four = cells(share * end)
+        return one * four / (two * three)
+
+    return (limit(-min(a, d)) if min(a, d) else 0.0, limit(min(b, c)) if min(b, c) else inf)
 
 
 def _standard(distance: float, variance: float) -> float:
@@ -274,8 +285,10 @@ def _crossing(score: Callable[[float], float], target: float, low: float, high: 
     return float(optimize.brentq(gap, low, high, xtol=1e-15, rtol=1e-14))
 
 
-def _falls_to(score: Callable[[float], float], target: float, centre: float) -> float:
-    return _root(lambda t: target - float(np.clip(score(t), -1e6, 1e6)), centre)
+def _falls_to(score: Callable[[float], float], target: float, up: int, down: int) -> float:
+    """Ratio at which a score that falls with log(ratio) equals `target`."""
+    start = log(up / down) if up and down else 0.0
+    return exp(_root(lambda t: target - float(np.clip(score(t), -1e6, 1e6)), start))
 
 
 def _restricted(a: int, n_1: int, c: int, n_2: int, delta: float) -> float:

@@ -208,7 +208,7 @@ def _trend_rows(series: Series, lag: int, level: float) -> Iterable[_Row]:
             continue
         half = float(t_quantile(level, done.df))
         for i, term in enumerate(TERMS):
-            estimate, error = float(done.estimate[i]), sqrt(float(done.covariance[i, i]))
+            estimate, error = float(done.estimate[i]), sqrt(max(0.0, float(done.covariance[i, i])))
             statistic = estimate / error if error > 0 else nan
             yield _Row(
                 term,

@@ -49,6 +49,8 @@ def newey_west(x: Floats, y: Floats, lag: int, adjust: bool) -> TrendFit:
     """Least squares with the Newey-West (1987) covariance, Bartlett weights, no prewhitening."""
     root, beta, residuals = _least_squares(x, y)
     n, terms = x.shape
+    if float(((x @ root) ** 2).sum(axis=1).max()) > 1 - 1e-9:
+        raise NotEstimable("a value that is fitted exactly leaves no residual: its phase is short")
     scores = x * residuals[:, None]
     meat = scores.T @ scores
     for step in range(1, min(lag, n - 1) + 1):
@@ -82,7 +84,10 @@ def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -
         rho = phi**distinct
         left = 1 - rho**2
         by_gap = (later - rho * cross + rho**2 * earlier) / left
-        top = np.linalg.cholesky(first + by_gap.sum(axis=2)).T
+        try:
+            top = np.linalg.cholesky(first + by_gap.sum(axis=2)).T
+        except np.linalg.LinAlgError:
+            raise NotEstimable("the errors are determined by the values before them") from None
         within, line = top[:terms, :terms], top[:terms, terms]
         variance = float(top[terms, terms] ** 2) / df
         deviance = df * (log(2 * pi * variance) + 1) + float(counts @ np.log(left))
