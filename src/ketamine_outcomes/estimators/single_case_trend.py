@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import log, nan, pi, sqrt
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy import optimize
@@ -30,35 +30,44 @@ class TrendFit:
 
 def ordinary(x: Floats, y: Floats) -> TrendFit:
     """Least squares with independent errors, Durbin-Watson, lag-1 autocorrelation."""
-    root, beta, residuals = _least_squares(x, y)
-    df = y.size - x.shape[1]
-    squares = float(residuals @ residuals)
+    from statsmodels.stats.stattools import durbin_watson  # lazy: 3 s
+
+    fit, length = _fitted(x, y)
+    residuals = np.asarray(fit.resid, float)
     return TrendFit(
-        beta,
-        root @ root.T * squares / df,
-        float(df),
+        np.asarray(fit.params, float) / length,
+        np.asarray(fit.cov_params(), float) / np.outer(length, length),
+        float(fit.df_resid),
         {
-            "residual_sd": sqrt(squares / df),
-            "durbin_watson": float(np.sum(np.diff(residuals) ** 2)) / squares,
-            "lag1_autocorrelation": float(residuals[1:] @ residuals[:-1]) / squares,
+            "residual_sd": sqrt(float(fit.scale)),
+            "durbin_watson": float(durbin_watson(residuals)),
+            "lag1_autocorrelation": float(residuals[1:] @ residuals[:-1]) / float(fit.ssr),
         },
     )
 
 
 def newey_west(x: Floats, y: Floats, lag: int, adjust: bool) -> TrendFit:
     """Least squares with the Newey-West (1987) covariance, Bartlett weights, no prewhitening."""
-    root, beta, residuals = _least_squares(x, y)
-    n, terms = x.shape
+    root, _, _ = _least_squares(x, y)
     if float(((x @ root) ** 2).sum(axis=1).max()) > 1 - 1e-9:
         raise NotEstimable("a value that is fitted exactly leaves no residual: its phase is short")
-    scores = x * residuals[:, None]
-    meat = scores.T @ scores
-    for step in range(1, min(lag, n - 1) + 1):
-        cross = scores[step:].T @ scores[:-step]
-        meat += (1 - step / (lag + 1)) * (cross + cross.T)
-    inverse = root @ root.T
-    covariance = inverse @ meat @ inverse * (n / (n - terms) if adjust else 1.0)
-    return TrendFit(beta, covariance, float(n - terms), {})
+    fit, length = _fitted(x, y)
+    robust = fit.get_robustcov_results("HAC", maxlags=min(lag, y.size - 1), use_correction=adjust)
+    return TrendFit(
+        np.asarray(fit.params, float) / length,
+        np.asarray(robust.cov_params(), float) / np.outer(length, length),
+        float(fit.df_resid),
+        {},
+    )
+
+
+def _fitted(x: Floats, y: Floats) -> tuple[Any, Floats]:
+    """Least squares by statsmodels on columns of unit length, and the lengths."""
+    from statsmodels.regression.linear_model import OLS  # lazy: 3 s
+
+    _least_squares(x, y)  # refuses what has no answer
+    length = np.sqrt((x**2).sum(axis=0))
+    return OLS(y, x / length).fit(), length
 
 
 def gls_ar1(x: Floats, y: Floats, time: Floats, method: Literal["ML", "REML"]) -> TrendFit:
