@@ -36,11 +36,11 @@ from .results import (
 )
 
 TIES = ("efron", "breslow", "exact")
-MAX_STEPS = 60
+MAX_STEPS, MAX_HALVINGS = 60, 30
 FLAT = 1e-11  # relative gain below which the likelihood is flat
 STILL_MOVING = 1e-4  # change of the linear predictor (standard deviation) that a maximum allows
 ENOUGH = 1e-12  # squared length in standard errors of the last step but for rounding
-NO_CLIMB = "the partial likelihood could not be climbed: check the scale of the covariates"
+ENORMOUS = 10.0  # standard deviation of a linear predictor that separates rather than fits
 LOST = 1e-8  # relative rounding error of a risk set that is still accepted
 MONOTONE = (
     "the likelihood is monotone: {terms} separates the events from the others, so its estimate "
@@ -352,12 +352,12 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
         proposed = moments(sets, beta + step)
         halvings = 0
         slack = 1e-13 * (1 + abs(fit.log_likelihood))
-        while not proposed.log_likelihood >= fit.log_likelihood - slack:
+        while not proposed.log_likelihood >= fit.log_likelihood - slack and halvings < MAX_HALVINGS:
             halvings += 1
-            if halvings > 30:
-                raise NotEstimable(NO_CLIMB)
             step = step / 2
             proposed = moments(sets, beta + step)
+        if halvings == MAX_HALVINGS:
+            break
         gain = proposed.log_likelihood - fit.log_likelihood
         beta, fit = beta + step, proposed
         before, moved = moved, float(np.sqrt(step @ spread @ step))
@@ -366,7 +366,11 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
                 _monotone(step, terms)
         elif length <= ENOUGH and not halvings:
             return beta, fit, step_number
-    raise NotEstimable(NO_CLIMB)
+    if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
+        _monotone(beta, terms)
+    raise NotEstimable(
+        "the partial likelihood could not be climbed: check the scale of the covariates"
+    )
 
 
 def _solve(information: Floats, score: Floats) -> Floats:
