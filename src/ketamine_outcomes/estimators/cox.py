@@ -136,6 +136,7 @@ def cox(
         codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
     )
     x, centre, scale = _standardised(built.x, terms)
+    built = replace(built, x=np.empty((0, len(terms))))  # the result keeps the sorted covariates
     fixed_centre = float(fixed.mean())
     sets = risk_sets(
         x, start, stop, (cause == 1).astype(np.int64), stratum, weight, fixed - fixed_centre, ties
@@ -160,17 +161,8 @@ def cox(
         "score": float(null.score @ _solve(null.information, null.score)),
     }
     if robust_by:
-        scores = _summed_scores(sets, at, unit)
-        covariance = naive @ (scores.T @ scores) @ naive
-        none = np.diag(covariance) <= 1e-20 * np.diag(naive)
-        if none.any():
-            raise NotEstimable(
-                f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
-                "carry it"
-            )
-        tests["wald"] = _quadratic(beta, covariance, len(scores) - 1)
-        scores = _summed_scores(sets, null, unit)
-        tests["robust score"] = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
+        covariance, robust_tests = _robust(sets, null, at, beta, naive, unit, terms)
+        tests |= robust_tests
     coefficients = coefficient_table(
         terms, beta / scale, np.sqrt(np.diag(covariance)) / scale, np.inf, level
     )
@@ -220,7 +212,7 @@ def cox(
             scale=scale,
             covariance=covariance,
             naive=naive,
-            built=replace(built, x=np.empty((0, len(terms)))),
+            built=built,
             time=time,
             event=event,
             entry=entry,
@@ -290,6 +282,30 @@ def _units(
             "one cluster only: a cluster-robust standard error needs several; leave cluster out"
         )
     return unit, "robust by cluster"
+
+
+def _robust(
+    sets: RiskSets,
+    null: Moments,
+    at: Moments,
+    beta: Floats,
+    naive: Floats,
+    unit: Ints,
+    terms: list[str],
+) -> tuple[Floats, dict[str, float]]:
+    """Sandwich covariance with the scores summed by unit, and the tests that rest on it."""
+    scores = _summed_scores(sets, at, unit)
+    covariance = naive @ (scores.T @ scores) @ naive
+    none = np.diag(covariance) <= 1e-20 * np.diag(naive)
+    if none.any():
+        raise NotEstimable(
+            f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
+            "carry it"
+        )
+    wald = _quadratic(beta, covariance, len(scores) - 1)
+    scores = _summed_scores(sets, null, unit)
+    score = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
+    return covariance, {"wald": wald, "robust score": score}
 
 
 def _summed_scores(sets: RiskSets, at: Moments, unit: Ints) -> Floats:
