@@ -17,6 +17,7 @@ import pandas as pd
 from .results import Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
+WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -38,7 +39,7 @@ class Design:
 
         try:
             with warnings.catch_warnings():
-                # formulaic would take an unknown level for the reference level
+                # an unknown level would silently count as the first one
                 warnings.simplefilter("error", DataMismatchWarning)
                 matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
         except (*_formula_errors(), DataMismatchWarning) as error:
@@ -46,7 +47,10 @@ class Design:
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
             ) from None
-        return np.asarray(matrix, float)
+        values = np.asarray(matrix, float)
+        if not np.isfinite(values).all():
+            raise InvalidInput("new_data holds values that are not finite")
+        return values
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
@@ -57,22 +61,28 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     missing = [n for n in used if n not in data.columns]
     if missing:
         raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+    if not data.columns.is_unique and data.columns.duplicated()[data.columns.isin(used)].any():
+        raise InvalidInput("two columns of data that are used have the same name")
     return list(dict.fromkeys(used))
 
 
 def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
     """Rows without a missing value in `columns`, re-indexed, and how many were left out."""
-    complete = data[list(columns)].notna().all(axis=1).to_numpy()
-    if not complete.any():
+    complete = np.ones(len(data), bool)
+    for name in columns:
+        complete &= data[name].notna().to_numpy()
+    # without a copy where no row goes: at a million rows it costs as much as a fit
+    kept = (data if complete.all() else data.loc[complete]).copy(deep=False)
+    if len(kept) == 0:
         raise InvalidInput("no row is complete in the columns that are used")
-    kept = data if complete.all() else data.loc[complete]
-    return kept.reset_index(drop=True), len(data) - len(kept)
+    kept.index = pd.RangeIndex(len(kept))
+    return kept, len(data) - len(kept)
 
 
 def numbers(data: pd.DataFrame, name: str) -> Floats:
     """A column as finite floats."""
     try:
-        values = data[name].to_numpy(dtype=float)
+        values = data[name].to_numpy(dtype=float, copy=True)
     except (TypeError, ValueError):
         raise InvalidInput(f"column {name!r} must hold numbers") from None
     bad = int((~np.isfinite(values)).sum())
@@ -81,18 +91,23 @@ def numbers(data: pd.DataFrame, name: str) -> Floats:
     return values
 
 
-def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
-    """A column as 0, 1, 2 ... with its sorted distinct values."""
+def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
+    """A column as 0, 1, 2 ... with the index of its sorted distinct values."""
     column = data[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        labels = np.asarray(column.cat.codes, np.int64)
-        return labels, list(column.cat.categories)
+        return np.asarray(column.cat.codes, np.int64), column.cat.categories
     try:
         labels, levels = pd.factorize(column, sort=True)
     except TypeError:
         raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
-    return np.asarray(labels, np.int64), list(levels)
+    return np.asarray(labels, np.int64), pd.Index(levels)
+
+
+def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
+    """A column as 0, 1, 2 ... with its sorted distinct values."""
+    labels, levels = coded(data, name)
+    return labels, list(levels)
 
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
@@ -211,7 +226,7 @@ def design(
     right = matrices.rhs if response else matrices
     y = None
     if response:
-        left = np.asarray(matrices.lhs, float)
+        left = np.array(matrices.lhs, float)  # a copy: the rows may be the caller's
         if left.ndim == 2 and left.shape[1] != 1:
             raise InvalidInput("the response must be one numeric column")
         y = left.reshape(-1)
@@ -228,27 +243,36 @@ def design(
     return Design(x, terms, y, rows, dropped, right.model_spec, index)
 
 
-def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
-    """Raise, naming the terms that the earlier ones determine."""
+def upper_factor(x: Floats) -> Floats:
+    """R of x = QR, from the Gram matrix where that loses few digits, else by Householder."""
+    gram = x.T @ x
+    length = np.sqrt(np.diag(gram))
+    length = np.where(length > 0, length, 1.0)
+    try:
+        r = np.linalg.cholesky(gram / np.outer(length, length)).T
+    except np.linalg.LinAlgError:
+        r = np.zeros((1, 1))
+    if np.abs(np.diag(r)).min() < WELL_CONDITIONED:
+        r = np.asarray(np.linalg.qr(x / length, mode="r"))
+    return np.asarray(r * length, float)
+
+
+def refuse_collinear(x: Floats, terms: Sequence[str]) -> Floats:
+    """R of x = QR; raises, naming the terms that the earlier ones determine."""
     if x.shape[1] == 0:
         raise InvalidInput("the formula has no term to estimate")
-    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    r = upper_factor(x)
+    length = np.sqrt(np.einsum("ij,ij->j", r, r))  # of the columns of x
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
-    correlation = (x.T @ x) / np.outer(length, length)
-    try:  # decides at once where no term is near the others
-        if np.diag(np.linalg.cholesky(correlation)).min() > np.sqrt(COLLINEAR):
-            return
-    except np.linalg.LinAlgError:
-        pass
-    r = np.asarray(np.linalg.qr(x / length, mode="r"))
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
-    adds[: min(r.shape)] = np.abs(np.diag(r))
+    adds[: min(r.shape)] = np.abs(np.diag(r / length))
     bound = [t for t, a in zip(terms, adds, strict=True) if a <= COLLINEAR]
     if bound:
         raise NotEstimable(
             f"{', '.join(map(repr, bound))} is determined by the other terms (collinear, or more "
             "terms than rows): leave it out"
         )
+    return r
