@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import linalg, special
 
 from . import cox_firth
-from .cox_likelihood import Moments, RiskSets, lost_digits, moments, risk_sets
+from .cox_likelihood import Moments, RiskSets, gram, lost_digits, moments, risk_sets
 from .cox_residuals import in_data_order, score_residuals
 from .cox_result import CoxResult, Fitted
 from .inputs import (
@@ -36,9 +36,11 @@ from .results import (
 )
 
 TIES = ("efron", "breslow", "exact")
-MAX_STEPS = 60
+MAX_STEPS, MAX_HALVINGS = 60, 30
 FLAT = 1e-11  # relative gain below which the likelihood is flat
-STILL_MOVING = 1e-4  # step, in standard deviations of a covariate, that a flat likelihood allows
+STILL_MOVING = 1e-4  # change of the linear predictor (standard deviation) that a maximum allows
+ENOUGH = 1e-12  # squared length in standard errors of the last step but for rounding
+ENORMOUS = 10.0  # standard deviation of a linear predictor that separates rather than fits
 LOST = 1e-8  # relative rounding error of a risk set that is still accepted
 MONOTONE = (
     "the likelihood is monotone: {terms} separates the events from the others, so its estimate "
@@ -134,6 +136,7 @@ def cox(
         codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
     )
     x, centre, scale = _standardised(built.x, terms)
+    built = replace(built, x=np.empty((0, len(terms))))  # the result keeps the sorted covariates
     fixed_centre = float(fixed.mean())
     sets = risk_sets(
         x, start, stop, (cause == 1).astype(np.int64), stratum, weight, fixed - fixed_centre, ties
@@ -142,36 +145,24 @@ def cox(
     unit, robust_by = _units(rows, cluster, weight, ties)
     null = moments(sets, np.zeros(len(terms)))
     _refuse_no_information(null, terms)
+    _refuse_lost_digits(sets, null)
     fit = cox_firth.fit(sets, level) if firth else None
     if fit is None:
         beta, at, steps = _newton(sets, null, terms)
     else:
         beta, at, steps = fit.beta, fit.moments, fit.steps
-    if lost_digits(sets, at) > LOST:
-        raise NotEstimable(
-            "the hazards of some rows are so large that other risk sets lose their digits: check "
-            "the covariates and the offset for outliers"
-        )
+    _refuse_lost_digits(sets, at)
     naive = linalg.inv(at.information)
     naive = (naive + naive.T) / 2
     covariance = naive
     tests = {
         "likelihood ratio": 2 * (at.log_likelihood - null.log_likelihood),
-        "wald": float(beta @ linalg.solve(naive, beta, assume_a="pos")),
-        "score": float(null.score @ linalg.solve(null.information, null.score, assume_a="pos")),
+        "wald": float(beta @ at.information @ beta),
+        "score": float(null.score @ _solve(null.information, null.score)),
     }
     if robust_by:
-        scores = _summed_scores(sets, at, unit)
-        covariance = naive @ (scores.T @ scores) @ naive
-        none = np.diag(covariance) <= 1e-20 * np.diag(naive)
-        if none.any():
-            raise NotEstimable(
-                f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
-                "carry it"
-            )
-        tests["wald"] = _quadratic(beta, covariance, len(scores) - 1)
-        scores = _summed_scores(sets, null, unit)
-        tests["robust score"] = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
+        covariance, robust_tests = _robust(sets, null, at, beta, naive, unit, terms)
+        tests |= robust_tests
     coefficients = coefficient_table(
         terms, beta / scale, np.sqrt(np.diag(covariance)) / scale, np.inf, level
     )
@@ -221,7 +212,7 @@ def cox(
             scale=scale,
             covariance=covariance,
             naive=naive,
-            built=replace(built, x=np.empty((0, len(terms)))),
+            built=built,
             time=time,
             event=event,
             entry=entry,
@@ -293,6 +284,30 @@ def _units(
     return unit, "robust by cluster"
 
 
+def _robust(
+    sets: RiskSets,
+    null: Moments,
+    at: Moments,
+    beta: Floats,
+    naive: Floats,
+    unit: Ints,
+    terms: list[str],
+) -> tuple[Floats, dict[str, float]]:
+    """Sandwich covariance with the scores summed by unit, and the tests that rest on it."""
+    scores = _summed_scores(sets, at, unit)
+    covariance = naive @ (scores.T @ scores) @ naive
+    none = np.diag(covariance) <= 1e-20 * np.diag(naive)
+    if none.any():
+        raise NotEstimable(
+            f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
+            "carry it"
+        )
+    wald = _quadratic(beta, covariance, len(scores) - 1)
+    scores = _summed_scores(sets, null, unit)
+    score = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
+    return covariance, {"wald": wald, "robust score": score}
+
+
 def _summed_scores(sets: RiskSets, at: Moments, unit: Ints) -> Floats:
     """Weighted score residuals summed by unit (units, p)."""
     residual = in_data_order(sets, score_residuals(sets, at) * sets.weight[:, None])
@@ -328,36 +343,54 @@ def _refuse_no_information(null: Moments, terms: list[str]) -> None:
         )
 
 
+def _refuse_lost_digits(sets: RiskSets, at: Moments) -> None:
+    if lost_digits(sets, at) > LOST:
+        raise NotEstimable(
+            "the hazards of some rows are so large that other risk sets lose their digits: check "
+            "the covariates and the offset for outliers"
+        )
+
+
 def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Moments, int]:
-    """Maximise the partial likelihood (covariates in standard deviations)."""
-    beta, fit = np.zeros(len(terms)), null
+    """Maximise the partial likelihood.
+
+    Near a maximum each step is the square of the one before. Where the likelihood is monotone
+    the steps keep their length and only the gain dies out.
+    """
+    beta, fit, moved = np.zeros(len(terms)), null, np.inf
+    spread = gram(sets.x, np.full(len(sets.x), 1 / len(sets.x)))
     for step_number in range(1, MAX_STEPS + 1):
         try:
-            step = linalg.solve(fit.information, fit.score, assume_a="pos")
+            step = _solve(fit.information, fit.score)
         except linalg.LinAlgError:
             _monotone(beta, terms)
+        length = float(step @ fit.score)  # squared, in standard errors
         proposed = moments(sets, beta + step)
         halvings = 0
         slack = 1e-13 * (1 + abs(fit.log_likelihood))
-        while not proposed.log_likelihood >= fit.log_likelihood - slack:
+        while not proposed.log_likelihood >= fit.log_likelihood - slack and halvings < MAX_HALVINGS:
             halvings += 1
-            if halvings > 30:
-                raise NotEstimable(
-                    "the partial likelihood could not be climbed: check the scale of the covariates"
-                )
             step = step / 2
             proposed = moments(sets, beta + step)
+        if halvings == MAX_HALVINGS:
+            break
         gain = proposed.log_likelihood - fit.log_likelihood
         beta, fit = beta + step, proposed
-        moved = float(np.abs(step).max())
-        if moved < 1e-10 * (1 + float(np.abs(beta).max())):
+        before, moved = moved, float(np.sqrt(step @ spread @ step))
+        if moved > STILL_MOVING:
+            if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > before / 4:
+                _monotone(step, terms)
+        elif length <= ENOUGH and not halvings:
             return beta, fit, step_number
-        if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > STILL_MOVING:
-            _monotone(step, terms)
-        if gain <= 0 and moved < 1e-8:
-            return beta, fit, step_number
-    _monotone(beta, terms)
-    raise AssertionError("unreachable")
+    if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
+        _monotone(beta, terms)
+    raise NotEstimable(
+        "the partial likelihood could not be climbed: check the scale of the covariates"
+    )
+
+
+def _solve(information: Floats, score: Floats) -> Floats:
+    return np.asarray(linalg.cho_solve(linalg.cho_factor(information), score), float)
 
 
 def _monotone(direction: Floats, terms: list[str]) -> None:

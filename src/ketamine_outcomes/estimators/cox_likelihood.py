@@ -152,7 +152,7 @@ def risk_sets(
     counts = n_died[tied]
     tied_first = np.cumsum(counts) - counts
     tied_at = np.repeat(np.arange(tied.size), counts)
-    stratum_of, stratum_first = np.unique(cell_layer, return_index=True)
+    stratum_first = np.flatnonzero(np.r_[True, cell_layer[1:] != cell_layer[:-1]])
     return RiskSets(
         x=x,
         weight=weight,
@@ -169,7 +169,7 @@ def risk_sets(
         n_died=n_died,
         event_weight=np.asarray(np.bincount(at, weights=weight[died], minlength=m), float),
         stratum_first=np.r_[stratum_first, m],
-        stratum=stratum_of,
+        stratum=cell_layer[stratum_first],
         time=cell_time,
         ties=ties,
         tied=tied,

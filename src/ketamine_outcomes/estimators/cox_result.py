@@ -84,8 +84,6 @@ class Fitted:
         """Covariates of new rows in working units, and their centred offset."""
         matrix = self.built.new(new_data)
         keep = [i for i, c in enumerate(self.built.spec.column_names) if c != "Intercept"]
-        if not np.isfinite(matrix).all():
-            raise InvalidInput("new_data holds covariates that are not finite")
         fixed = np.zeros(len(new_data))
         if self.offset:
             require_columns(new_data, [self.offset])

@@ -2,6 +2,7 @@
 # Run in a folder that holds data/ and json/:  Rscript golden_cox.R
 # The data are written here too, from the packages survival and datasets.
 suppressPackageStartupMessages({ library(survival); library(jsonlite) })
+dir.create("json", showWarnings = FALSE)
 CC <- coxph.control(eps = 1e-12, iter.max = 60, toler.chol = 1e-13)
 
 write_data <- function(d, name) {
