@@ -327,6 +327,9 @@ def test_what_cannot_be_estimated_is_said(rows: pd.DataFrame) -> None:
         gee("pain ~ only", alone, "patient", "gaussian")
     plain = gee("pain ~ only", alone, "patient", "gaussian", small_sample="none")
     assert set(plain.table["method"]) == {"model_based", "none"}
+    with pytest.raises(NotEstimable, match="one cluster alone"):
+        mean_of_one = "pain ~ 0 + only + I(1 - only)"
+        gee(mean_of_one, alone, "patient", "gaussian", small_sample="none")
     with pytest.raises(InvalidInput, match="same 'week'"):
         gee("pain ~ x", rows.assign(week=1), "patient", "gaussian", corr="ar1", time="week")
     saw = rows.assign(pain=np.where(rows["week"] % 2 == 0, 1.0, -1.0) + 0.01 * rows["x"])

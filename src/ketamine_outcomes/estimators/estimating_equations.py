@@ -29,7 +29,7 @@ ROUNDS = 500  # of beta and alpha in turn
 CONVERGED = 1e-11  # length of the next step over the length of the residual
 STILL = 1e-6  # largest last step of eta on an unbounded scale
 EMPTY_CELL = 1e-7  # fitted mean, as a share of the overall mean, that means "no event here"
-EXACT = 1e-12  # residual over response that means "fitted without error"
+ROUNDING = 1e-14  # of the response; a hundred times that is "fitted without error"
 LEVERAGE_ONE = 1e-8
 EDGE = 1e-6  # distance from a singular working correlation
 LONG = 64  # rows of a cluster whose pairs are summed one by one
@@ -86,7 +86,6 @@ class State:
     """Mean and slopes at one value of the coefficients."""
 
     beta: Floats
-    eta: Floats
     mean: Floats
     slope: Floats
     deviance: float
@@ -97,7 +96,6 @@ class Fit:
     """Solution; `covariance` by small-sample correction, where that exists."""
 
     beta: Floats
-    mean: Floats
     deviance: float
     scale: float
     alpha: float | None
@@ -113,7 +111,7 @@ def _at(problem: Problem, beta: Floats) -> State | None:
     if not problem.family.valid(mean) or not np.isfinite(slope).all():
         return None
     deviance = float(problem.weights @ problem.family.unit_deviance(problem.y, mean))
-    return State(beta, eta, mean, slope, deviance) if np.isfinite(deviance) else None
+    return State(beta, mean, slope, deviance) if np.isfinite(deviance) else None
 
 
 def _standardised(problem: Problem, at: State) -> tuple[Floats, Floats]:
@@ -166,17 +164,23 @@ def _start(problem: Problem) -> State:
     return at
 
 
-def _refuse_exact(problem: Problem, e: Floats, at: State) -> None:
-    typical = np.average(problem.y, weights=problem.weights)
+def _rounding(problem: Problem, at: State, e: Floats) -> float:
+    """Share of the residuals that is rounding of the response and the mean."""
     root = np.sqrt(problem.weights / problem.family.variance(at.mean))
-    if np.linalg.norm(e) <= EXACT * np.linalg.norm(root * (np.abs(problem.y) + abs(typical))):
+    size = np.linalg.norm(root * (np.abs(problem.y) + np.abs(at.mean)))
+    return float(ROUNDING * size / np.linalg.norm(e))
+
+
+def _refuse_exact(problem: Problem, e: Floats, at: State) -> None:
+    if not _rounding(problem, at, e) < 0.01:
         separated = problem.link.infinite and _empty(problem, at)
         raise NotEstimable(SEPARATED if separated else NO_ERROR)
 
 
-def _settled(problem: Problem, z: Floats, e: Floats, step: Floats) -> bool:
+def _settled(problem: Problem, at: State, z: Floats, e: Floats, step: Floats) -> bool:
     """Whether the step is nothing beside the residual and, on a log-like scale, in itself."""
-    if np.linalg.norm(z @ step) > CONVERGED * np.linalg.norm(e):
+    small = max(CONVERGED, _rounding(problem, at, e))
+    if np.linalg.norm(z @ step) > small * np.linalg.norm(e):
         return False
     return not problem.link.infinite or bool(np.abs(problem.x @ step).max() <= STILL)
 
@@ -191,7 +195,7 @@ def _independence(problem: Problem) -> State:
             step = _solve(z, e)
         except NotEstimable:
             raise _give_up(problem, at) from None
-        if _settled(problem, z, e, step):
+        if _settled(problem, at, z, e, step):
             return at
         limit = at.deviance + 1e-9 * abs(at.deviance)
         for _halving in range(30):
@@ -306,13 +310,13 @@ def _correlated(problem: Problem, at: State) -> tuple[State, float, Floats, Floa
         scale = _scale(problem, e) if problem.scale is None else start
         raw = correlation.estimate(e / root, scale, alpha)
         before, alpha = alpha, correlation.inside(raw)
-        steady = abs(alpha - before) < CONVERGED
-        z, e = correlation.whiten(z, alpha), correlation.whiten(e, alpha)
-        step = _solve(z, e)
-        if steady and _settled(problem, z, e, step):
+        steady = abs(alpha - before) <= max(CONVERGED, _rounding(problem, at, e))
+        white, turned = correlation.whiten(z, alpha), correlation.whiten(e, alpha)
+        step = _solve(white, turned)
+        if steady and _settled(problem, at, z, e, step):
             if raw != alpha:
                 raise NotEstimable(NO_CORRELATION)
-            return at, alpha, z, e
+            return at, alpha, white, turned
         for _halving in range(30):
             reached = _at(problem, at.beta + step)
             if reached is not None:
@@ -347,7 +351,6 @@ def _solved(problem: Problem) -> Fit:
     meats = _meats(z @ back, e, problem.clusters)
     return Fit(
         at.beta,
-        at.mean,
         at.deviance,
         scale,
         alpha,

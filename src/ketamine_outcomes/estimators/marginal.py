@@ -27,6 +27,7 @@ from .results import (
     coefficient_table,
 )
 
+ALONE = 1e-7  # robust over model-based error that only rounding keeps from 0
 CORRELATIONS = ("independence", "exchangeable", "ar1")
 
 
@@ -140,9 +141,10 @@ def gee(
     tables = {"model_based": _table(built.terms, back, fit.beta, *model, level)}
     for name, covariance in fit.covariance.items():
         tables[name] = _table(built.terms, back, fit.beta, covariance, df, level)
-    if small_sample not in fit.covariance:
+    usual = tables["model_based"]["std_error"]
+    if small_sample not in tables or (tables[small_sample]["std_error"] < ALONE * usual).any():
         raise NotEstimable(
-            "one cluster alone determines a term, so its bias-reduced standard error does not "
+            "one cluster alone determines a term, so its cluster-robust standard error does not "
             "exist: leave the term out"
         )
     chosen = fit.covariance[small_sample]

@@ -97,11 +97,11 @@ def quantile_regression(
         line = problem.line(wanted)
         width = _bandwidth(wanted, len(y))
         if unit is None:
-            covariance = _independent(problem, wanted, width)
+            half = _independent(problem, wanted, width)
         else:
-            covariance = _clustered(problem, line, wanted, width, unit)
-        covariance = problem.back @ covariance @ problem.back.T
-        error = np.sqrt(np.diag(covariance))
+            half = _clustered(problem, line, wanted, width, unit)
+        half = problem.back @ half
+        covariance, error = half @ half.T, np.linalg.norm(half, axis=1)
         tables.append(coefficient_table(terms, line.beta, error, df, level).assign(q=wanted))
         covariances[wanted] = pd.DataFrame(covariance, index=terms, columns=terms)
         loss = float(line.residual @ (wanted - (line.residual < 0)))
@@ -189,14 +189,16 @@ def _inverse(bread: Floats) -> Floats:
 
 
 def _independent(problem: _Problem, q: float, width: float) -> Floats:
+    """A root of the covariance in terms of `x`, Hendricks & Koenker."""
     rise = problem.design @ (problem.line(q + width).beta - problem.line(q - width).beta)
     # quantreg's guard against lines that meet; smaller where the response is far below 1
     density = np.maximum(0, 2 * width / (rise - SMALL * min(1.0, 100 * problem.spread)))
     bread = _inverse((problem.x * density[:, None]).T @ problem.x)
-    return q * (1 - q) * bread @ bread  # x'x = 1
+    return float(np.sqrt(q * (1 - q))) * bread  # x'x = 1
 
 
 def _clustered(problem: _Problem, line: _Line, q: float, width: float, unit: Ints) -> Floats:
+    """A root of the covariance in terms of `x`, Parente & Santos Silva."""
     r = line.residual
     z = special.ndtri([q - width, q + width])
     spread = float(np.median(np.abs(r - np.median(r))))
@@ -209,4 +211,11 @@ def _clustered(problem: _Problem, line: _Line, q: float, width: float, unit: Int
     order = np.argsort(unit, kind="stable")
     first = np.flatnonzero(np.diff(unit[order], prepend=-1))
     sums = np.add.reduceat(score[order], first, axis=0)
-    return np.asarray(bread @ (sums.T @ sums) @ bread, float)
+    half: Floats = bread @ np.asarray(np.linalg.qr(sums, mode="r"), float).T
+    plain = np.linalg.norm(problem.back @ bread, axis=1)
+    if (np.linalg.norm(problem.back @ half, axis=1) <= SMALL * plain).any():
+        raise NotEstimable(
+            "the rows of every cluster balance at the quantile, so a standard error is 0: too few "
+            "clusters, leave cluster out"
+        )
+    return half
