@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from golden_support import CLOSED, LOOSE, OPTIMISED, agree, frame, golden, r_name
 
-from ketamine_outcomes.estimators import Result, cox, pool_imputations
+from ketamine_outcomes.estimators import Result, cox, pool_imputations, propensity_weights
 
 ROW = {
     "estimate": "estimate",
@@ -35,14 +35,17 @@ def fits(kind: str, formula: str, data: pd.DataFrame) -> tuple[pd.DataFrame, pd.
 
     estimates, errors, covariances = [], [], []
     for _, d in data.groupby("imp"):
-        if kind == "cox":
-            ours = cox(formula, d, "time", "status")
+        if kind == "lm":
+            fitted = smf.ols(formula, d).fit()
+            values, covariance = fitted.params, fitted.cov_params()
+        else:
+            ours = (
+                cox(formula, d, "time", "status")
+                if kind == "cox"
+                else propensity_weights(formula, d)
+            )
             values = ours.coefficients.set_index("term")["estimate"]
             covariance = ours.covariance
-        else:
-            model = smf.ols(formula, d) if kind == "lm" else smf.logit(formula, d)
-            fitted = model.fit() if kind == "lm" else model.fit(disp=0, tol=1e-12)
-            values, covariance = fitted.params, fitted.cov_params()
         estimates.append(values)
         errors.append(pd.Series(np.sqrt(np.diag(covariance)), index=values.index))
         covariances.append(covariance.to_numpy())

@@ -45,13 +45,17 @@ def weighted(y: Floats, v: Floats, x: Floats, tau2: float) -> Weighted:
     log_det_x = 2 * float(np.log(np.abs(np.diag(np.linalg.qr(x, mode="r")))).sum())
     log_w = float(np.log(w).sum())
     inner = basis.T @ (w[:, None] * basis)
+    trace = float(w @ (1 - leverage))
+    trace_pp = float(w**2 @ (1 - 2 * leverage) + (inner**2).sum())
     return Weighted(
         beta=back @ (basis.T @ scaled),
         covariance=back @ back.T,
         rss=rss,
         y_pp_y=float(w @ residual**2),
-        trace=float(w @ (1 - leverage)),
-        trace_pp=float(w**2 @ (1 - 2 * leverage) + (inner**2).sum()),
+        trace=trace,
+        trace_pp=max(trace_pp, trace**2 / (k - p))
+        if k > p
+        else 0.0,  # lower bound: no 0 by rounding
         log_restricted=0.5 * (-(k - p) * np.log(2 * np.pi) + log_det_x + log_w - log_det - rss),
         log_likelihood=0.5 * (-k * np.log(2 * np.pi) + log_w - rss),
     )

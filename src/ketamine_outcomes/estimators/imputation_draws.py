@@ -6,6 +6,7 @@ Every draw takes the parameters from their posterior first (proper imputation, R
 from __future__ import annotations
 
 import numpy as np
+from scipy import linalg
 
 from .results import Bools, Floats, Ints, NotEstimable
 
@@ -194,7 +195,7 @@ def _multinomial(
             root = np.linalg.cholesky(flat)
         except np.linalg.LinAlgError:
             return None
-        step = np.asarray(np.linalg.solve(flat, gradient.reshape(-1))).reshape(k, p)
+        step = np.asarray(linalg.cho_solve((root, True), gradient.reshape(-1))).reshape(k, p)
         if not np.isfinite(step).all():
             return None
         for _ in range(MAX_STEPS):

@@ -11,6 +11,7 @@ from .inputs import refuse_collinear
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 100
+NO_INFORMATION = 1e-14  # of a weight of 1, in a direction of length 1
 STEP_TOLERANCE = 1e-11  # largest move of a linear predictor, relative
 
 
@@ -38,8 +39,8 @@ def logistic(
     Notes
     -----
     Newton's method on an orthonormal basis of the columns. When a direction separates the
-    responses, its linear predictor grows by about 1 per step without end, so the steps never
-    become small and the fit is refused (Albert & Anderson 1984).
+    responses, its linear predictor grows by about 1 per step without end, until the information
+    on it is gone and the fit is refused (Albert & Anderson 1984).
     """
     refuse_collinear(x, terms)
     w = np.ones(y.size) if weights is None else weights
@@ -50,13 +51,10 @@ def logistic(
     for _ in range(MAX_STEPS):
         e = special.expit(eta)
         information = basis.T @ ((w * e * special.expit(-eta))[:, None] * basis)
-        try:
-            step = np.linalg.solve(information, basis.T @ (w * (y - e)))
-        except np.linalg.LinAlgError:
+        if np.linalg.eigvalsh(information)[0] < NO_INFORMATION * w.max():
             break
+        step = np.linalg.solve(information, basis.T @ (w * (y - e)))
         move = basis @ step
-        if not np.isfinite(move).all():
-            break
         small = np.abs(move).max() <= STEP_TOLERANCE * (1 + np.abs(eta).max())
         while not small and _log_likelihood(eta + move, y, w) < fit - 1e-9 * (1 + abs(fit)):
             step, move = step / 2, move / 2

@@ -26,6 +26,7 @@ from .results import (
 
 METHODS = ("REML", "DL", "PM")
 INTERVALS = ("hartung_knapp", "modified_hartung_knapp", "z")
+SMALLEST_RATIO = 1e-4  # of standard errors; beyond it the weights lose their digits
 TABLE_COLUMNS = [
     "name",
     "estimate",
@@ -227,6 +228,8 @@ def _studies(
         raise InvalidInput("an estimate or standard error is not finite")
     if (s <= 0).any():
         raise InvalidInput(f"{int((s <= 0).sum())} standard errors are not above 0")
+    if s.min() < s.max() * SMALLEST_RATIO:
+        raise InvalidInput("the standard errors differ by a factor over 10 000: check the units")
     x, terms = np.ones((y.size, 1)), ["Intercept"]
     if moderators is not None:
         built = design(" + ".join(f"`{c}`" for c in frame.columns), frame, response=False)

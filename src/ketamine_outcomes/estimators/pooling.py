@@ -83,7 +83,7 @@ def pool_imputations(
     extra = (1 + 1 / m) * between
     total = within + extra
     share = extra / total
-    df = _barnard_rubin(m, share, complete)
+    df = _barnard_rubin(m, share, within / total, complete)
     increase = extra / within
     table = pd.DataFrame(
         {
@@ -159,11 +159,12 @@ def _covariances(covariances: ArrayLike, s: Floats) -> Floats:
     return np.asarray(u.mean(axis=0))
 
 
-def _barnard_rubin(m: int, share: Floats, complete: Floats) -> Floats:
+def _barnard_rubin(m: int, share: Floats, kept: Floats, complete: Floats) -> Floats:
     share = np.maximum(share, SMALLEST_LAMBDA)
+    kept = np.minimum(kept, 1 - SMALLEST_LAMBDA)
     large = (m - 1) / share**2
     finite = np.where(np.isfinite(complete), complete, 1.0)
-    observed = (finite + 1) / (finite + 3) * finite * (1 - share)
+    observed = (finite + 1) / (finite + 3) * finite * kept
     return np.where(np.isfinite(complete), large * observed / (large + observed), large)
 
 
