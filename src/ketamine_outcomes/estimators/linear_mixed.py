@@ -15,16 +15,15 @@ import pandas as pd
 
 from .inputs import (
     Design,
-    codes,
+    coded,
     design,
     formula_columns,
     numbers,
     refuse_collinear,
     require_columns,
-    upper_factor,
 )
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
-from .mixed_likelihood import Criterion, cross_products, weighted_columns
+from .mixed_likelihood import Criterion, cross_products, evaluate, merged, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
 from .mixed_result import LinearMixedResult
@@ -120,32 +119,32 @@ def linear_mixed(
     if y is None:
         raise AssertionError("design() was asked for a response")
     units = _units(built.data, cluster, outer)
-    _check_sizes(x, z, units, built.terms, effects, correlated)
     root = None
     if weights is not None:
         root = np.sqrt(numbers(built.data, weights))
         x, y, z = x * root[:, None], y * root, z * root[:, None]
+    r_x, r_z = refuse_collinear(x, built.terms), refuse_collinear(z, effects)
+    _check_sizes(x, z, units, correlated)
 
     # working scales: near-orthonormal fixed effects, response less its OLS fit in units of its
     # own spread, random columns orthonormal too; all undone below
-    r_x = upper_factor(x)
     unmix = inverse(r_x)
-    ols, rest = _ols(x, y, unmix)
-    spread = float(np.sqrt(rest @ rest / len(y)))
-    if spread <= 1e-10 * max(1e-300, float(np.abs(y).max())):
-        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
+    ols, rest, spread = _ols(x, y, unmix)
     template = np.eye(z.shape[1], dtype=bool)
-    gram = z.T @ z / len(y)
+    gram = r_z.T @ r_z / len(y)
     triangle = np.diag(np.sqrt(np.diag(gram)))
     if correlated:
         template, triangle = np.tril(np.ones_like(template)), triangular(gram)
     rest /= spread
     sums = cross_products(x, z, rest, units.codes, unmix, inverse(triangle), root, units.outer_of)
-    criterion = Criterion(sums, template, reml)
+    criterion = Criterion(merged(sums), template, reml)
     best = minimise(criterion)
+    alike = criterion.sums is sums
     fitted = Fitted(
         criterion=criterion,
         best=best,
+        sums=sums,
+        each=best.at if alike else evaluate(sums, best.at.factor, best.at.tau),
         triangle=triangle,
         spread=spread,
         unscale=unmix * spread,
@@ -186,14 +185,14 @@ class _Units:
 
 def _units(data: pd.DataFrame, cluster: str, outer: str | None) -> _Units:
     """Number the clusters; within outer groups when there are such."""
-    unit, labels = codes(data, cluster)
+    unit, labels = coded(data, cluster)
     if outer is None:
-        return _Units(unit, pd.Index(labels, name=cluster))
-    over, above = codes(data, outer)
+        return _Units(unit, labels.rename(cluster))
+    over, above = coded(data, outer)
     pair, pairs = pd.factorize(over * len(labels) + unit, sort=True)
     outer_of, unit_of = np.divmod(np.asarray(pairs, np.int64), len(labels))
-    named = pd.Index(labels, name=cluster).take(unit_of)
-    outer_index = pd.Index(above, name=outer)
+    named = labels.rename(cluster).take(unit_of)
+    outer_index = above.rename(outer)
     shared = not named.is_unique
     if shared:
         named = pd.MultiIndex.from_arrays([outer_index.take(outer_of), named])
@@ -238,16 +237,7 @@ def _random_columns(text: str, data: pd.DataFrame) -> tuple[Floats, list[str]]:
     return built.x, built.terms
 
 
-def _check_sizes(
-    x: Floats,
-    z: Floats,
-    units: _Units,
-    terms: list[str],
-    effects: list[str],
-    correlated: bool,
-) -> None:
-    refuse_collinear(x, terms)
-    refuse_collinear(z, effects)
+def _check_sizes(x: Floats, z: Floats, units: _Units, correlated: bool) -> None:
     if units.n < 2:
         raise NotEstimable("one cluster only: a variance between clusters needs several")
     n, q = z.shape
@@ -269,12 +259,19 @@ def _check_sizes(
             )
 
 
-def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats]:
-    """Least-squares coefficients and residuals; the second round takes rounding off."""
+def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats, float]:
+    """Least-squares coefficients, residuals and their root mean square."""
+    size = max(1e-300, float(np.abs(y).max()))
     beta = unmix @ (unmix.T @ (x.T @ y))
     rest = y - x @ beta
-    more = unmix @ (unmix.T @ (x.T @ rest))
-    return beta + more, rest - x @ more
+    spread = float(np.sqrt(rest @ rest / len(y)))
+    if spread <= 1e-6 * size:  # rounding matters: once more
+        more = unmix @ (unmix.T @ (x.T @ rest))
+        beta, rest = beta + more, rest - x @ more
+        spread = float(np.sqrt(rest @ rest / len(y)))
+    if spread <= 1e-10 * size:
+        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
+    return beta, rest, spread
 
 
 def _small_sample(criterion: Criterion, best: Optimum, method: str) -> SmallSample:
@@ -352,7 +349,7 @@ def _result(
 
 def _modes(fitted: Fitted) -> tuple[Floats, Floats]:
     """Conditional modes of the clusters (K, q) and the outer groups (J,), working scales."""
-    at, sums = fitted.best.at, fitted.criterion.sums
+    at, sums = fitted.each, fitted.sums
     mix = at.contrast[:, None]
     u = np.concatenate(
         [weighted_columns(sums, at, block, mix)[:, 0] for block in sums.blocks()], axis=1

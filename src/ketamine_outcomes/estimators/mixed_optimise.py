@@ -25,6 +25,7 @@ ESCAPES = 6
 STARTS = (1.0, 0.2, 4.0, 0.03, 20.0)
 GRADIENT = 1e-5  # largest gradient of -2 log likelihood that counts as converged, per sqrt(n)
 NEWTON_STEPS = 12
+STEP = 1e-11  # a Newton step shorter than this changes nothing
 TURN = 1e-6  # a unit step in theta that changes G by less only turns L
 FLAT = 1e-7  # curvature in units of theta that says nothing is known of it
 
@@ -156,6 +157,8 @@ def _polish(criterion: Criterion, theta: Floats) -> Optimum:
             break
         usable = values > 1e-8 * max(float(values.max()), 1e-300)
         move = -vectors[:, usable] @ (vectors[:, usable].T @ gradient[free] / values[usable])
+        if np.abs(move).max(initial=0.0) < STEP * (1 + np.abs(theta).max()):
+            break
         proposal = theta.copy()
         proposal[free] += move
         new_at = criterion.at(proposal)

@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from .mixed_likelihood import Criterion, CrossProducts
+from .mixed_likelihood import Criterion, CrossProducts, Evaluation
 from .mixed_optimise import Optimum, minimise
 from .results import Floats
 
@@ -33,12 +33,15 @@ Profile = Callable[[float, Floats], tuple[float, Floats]]
 class Fitted:
     """A fit on its working scales.
 
+    `sums` and `each` have every cluster, those of `criterion` and `best` may be merged.
     `triangle` T: random columns are the working ones times T. `spread`: unit of the working
     response. `unscale`: fixed effects from working ones; `shift` (p,) what is added then.
     """
 
     criterion: Criterion
     best: Optimum
+    sums: CrossProducts
+    each: Evaluation
     triangle: Floats
     spread: float
     unscale: Floats
@@ -61,7 +64,7 @@ def triangular(gram: Floats) -> Floats:
 
 def _raw_gram(fitted: Fitted) -> Floats:
     t, sums = fitted.triangle, fitted.criterion.sums
-    return np.asarray(t.T @ sums.zz.sum(axis=2) @ t / sums.n, float)
+    return np.asarray(t.T @ (sums.zz @ sums.counts) @ t / sums.n, float)
 
 
 def _keep(fitted: Fitted, columns: list[int], reml: bool) -> tuple[Criterion, Floats]:
@@ -82,10 +85,10 @@ def without_outer(sums: CrossProducts) -> CrossProducts:
 
 def conditional_covariance(fitted: Fitted, index: pd.Index[Any]) -> pd.DataFrame:
     """See `LinearMixedResult.random_effects_covariance`: sigma2 (G - G Z'HZ G)."""
-    at, c = fitted.best.at, fitted.criterion
+    at, c = fitted.each, fitted.criterion
     s = at.s
     if c.outer:
-        s = s - at.v[:, None] * at.v * at.shrink[c.sums.outer_of]
+        s = s - at.v[:, None] * at.v * at.shrink[fitted.sums.outer_of]
     g = at.factor @ at.factor.T
     back = inverse(fitted.triangle)
     inner = g[:, :, None] - np.einsum("ab,bck,cd->adk", g, s, g, optimize=True)
