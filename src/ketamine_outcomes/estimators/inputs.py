@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +34,22 @@ class Design:
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        from formulaic.errors import DataMismatchWarning
+
         try:
-            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except _formula_errors() as error:
+            with warnings.catch_warnings():
+                # an unknown level would silently count as the first one
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
             ) from None
-        return np.asarray(matrix, float)
+        values = np.asarray(matrix, float)
+        if not np.isfinite(values).all():
+            raise InvalidInput("new_data holds values that are not finite")
+        return values
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
@@ -51,6 +60,8 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     missing = [n for n in used if n not in data.columns]
     if missing:
         raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+    if not data.columns.is_unique and data.columns.duplicated()[data.columns.isin(used)].any():
+        raise InvalidInput("two columns of data that are used have the same name")
     return list(dict.fromkeys(used))
 
 

@@ -31,6 +31,7 @@ from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coef
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
 
+LARGEST = 1e150  # of the response, for variances to stay numbers
 METHODS = ("kenward_roger", "satterthwaite", "normal")
 
 
@@ -81,8 +82,8 @@ def linear_mixed(
         `.table` has the variance components in squared units of the response. `.log_likelihood`
         as lme4 (restricted when `reml`). `.diagnostics`: `variance_components`, `correlations`,
         `outer_variance`, `residual_variance`, `singular` (a variance or a combination of effects
-        is estimated as 0), `max_gradient`, `min_curvature` and `boundary_slope` of the converged
-        criterion, aic, bic.
+        is estimated as 0), `max_gradient`, `decrement` (distance to the minimum in standard
+        errors), `min_curvature` and `boundary_slope` that prove the minimum, aic, bic.
 
     Raises
     ------
@@ -135,7 +136,6 @@ def linear_mixed(
     triangle = np.diag(np.sqrt(np.diag(gram)))
     if correlated:
         template, triangle = np.tril(np.ones_like(template)), triangular(gram)
-    rest /= spread
     sums = cross_products(x, z, rest, units.codes, unmix, inverse(triangle), root, units.outer_of)
     criterion = Criterion(merged(sums), template, reml)
     best = minimise(criterion)
@@ -217,6 +217,8 @@ def _positive(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, in
 
 
 def _random(random: str) -> tuple[str, bool]:
+    if not isinstance(random, str):
+        raise InvalidInput("random must be text such as '1' or '1 + x'")
     text = random.strip()
     correlated = not text.endswith("||")
     text = text if correlated else text[:-2].strip()
@@ -260,18 +262,21 @@ def _check_sizes(x: Floats, z: Floats, units: _Units, correlated: bool) -> None:
 
 
 def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats, float]:
-    """Least-squares coefficients, residuals and their root mean square."""
-    size = max(1e-300, float(np.abs(y).max()))
+    """Least-squares coefficients, residuals over their root mean square, and the latter."""
+    size = float(np.abs(y).max())
+    if size > LARGEST or 0 < size < 1 / LARGEST:
+        raise InvalidInput("the square of the response is not a number: take another unit")
+    y = y / (size or 1.0)
     beta = unmix @ (unmix.T @ (x.T @ y))
     rest = y - x @ beta
     spread = float(np.sqrt(rest @ rest / len(y)))
-    if spread <= 1e-6 * size:  # rounding matters: once more
+    if spread <= 1e-6:  # rounding matters: once more
         more = unmix @ (unmix.T @ (x.T @ rest))
         beta, rest = beta + more, rest - x @ more
         spread = float(np.sqrt(rest @ rest / len(y)))
-    if spread <= 1e-10 * size:
+    if spread <= 1e-10:
         raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
-    return beta, rest, spread
+    return beta * size, rest / spread, spread * size
 
 
 def _small_sample(criterion: Criterion, best: Optimum, method: str) -> SmallSample:
@@ -332,6 +337,7 @@ def _result(
             "singular": best.singular,
             "singular_tolerance": SINGULAR,
             "max_gradient": best.max_gradient,
+            "decrement": best.decrement,
             "min_curvature": best.min_curvature,
             "boundary_slope": best.boundary_slope,
         },

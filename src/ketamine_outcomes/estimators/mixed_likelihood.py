@@ -240,6 +240,7 @@ def evaluate(sums: CrossProducts, factor: Floats, tau: float = 0.0) -> Evaluatio
     taken = np.zeros_like(sums.ww)
     o_taken = np.empty((sums.ww.shape[0], k if outer else 0))
     log_det = 0.0
+    g = factor @ factor.T
     for block in sums.blocks():
         a, w = sums.zz[:, :, block], sums.zw[:, :, block]
         c = _cholesky(np.einsum("ai,ajk->ijk", factor, np.einsum("abk,bj->ajk", a, factor)))
@@ -251,11 +252,19 @@ def evaluate(sums: CrossProducts, factor: Floats, tau: float = 0.0) -> Evaluatio
             taken += h[i] @ h[i].T
         if outer:
             o_taken[:, block] = np.einsum("ak,apk->pk", h[:, -1], h)
-        d = np.einsum("ack,bck->abk", a, half)
-        s[:, :, block] = a - np.einsum("ack,bck->abk", d, d)
-        e[:, :, block] = -np.einsum("ack,cbk->abk", d, half)
+        start = -np.einsum("abk,bck->ack", np.einsum("abk,cbk->ack", a, half), half)
+        off = np.einsum("abk,bc->ack", a, g)  # I + A G, whose inverse E is
         for i in range(q):
-            e[i, i, block] += 1.0
+            start[i, i] += 1.0
+            off[i, i] += 1.0
+        # one Newton step: a difference alone has no digits where G is large
+        off = -np.einsum("abk,bck->ack", off, start)
+        for i in range(q):
+            off[i, i] += 2.0
+        e[:, :, block] = np.einsum("abk,bck->ack", start, off)
+        s[:, :, block] = np.einsum("abk,bck->ack", e[:, :, block], a)
+    s += s.swapaxes(0, 1).copy()
+    s /= 2
     ww = sums.ww - taken
     v, a_outer, b = np.empty((q, 0)), np.empty(0), np.empty((p + 1, 0))
     if sums.outer_start is not None and sums.ow is not None:

@@ -19,9 +19,10 @@ from scipy import optimize, special
 
 from .mixed_likelihood import Criterion, CrossProducts, Evaluation
 from .mixed_optimise import Optimum, minimise
-from .results import Floats
+from .results import Floats, NotEstimable
 
 ROUNDING = 1e-7  # smallest likelihood-ratio statistic that is told from 0
+LOG_RANGE = 100.0  # of sigma, where a search may go
 MOST_STEPS = 60
 NUDGE = 0.03  # a search starts off the boundary, where the slope vanishes by symmetry
 
@@ -212,7 +213,13 @@ class _Search:
     def ends(self, half: float) -> tuple[float, float]:
         if np.isnan(self.estimate):
             return float("nan"), float("nan")
-        return self._end(-1.0, half), self._end(1.0, half)
+        with np.errstate(all="ignore"):
+            try:
+                return self._end(-1.0, half), self._end(1.0, half)
+            except (np.linalg.LinAlgError, ValueError):
+                raise NotEstimable(
+                    "the profile likelihood cannot be followed: take fewer random effects"
+                ) from None
 
     def _end(self, side: float, half: float) -> float:
         bound = self.bounds[0] if side < 0 else self.bounds[1]
@@ -269,7 +276,7 @@ def _held_sd(c: Criterion, index: int, unit: float) -> Profile:
     """A standard deviation held: theta[index] = value * unit / sigma; free: the rest, log sigma."""
 
     def profile(value: float, free: Floats) -> tuple[float, Floats]:
-        sigma = float(np.exp(free[-1]))
+        sigma = float(np.exp(np.clip(free[-1], -LOG_RANGE, LOG_RANGE)))
         theta = np.insert(free[:-1], index, value * unit / sigma)
         at = c.at(theta)
         gradient = c.gradient(at, sigma**2)
