@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +34,22 @@ class Design:
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        from formulaic.errors import DataMismatchWarning
+
         try:
-            matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
-        except _formula_errors() as error:
+            with warnings.catch_warnings():
+                # an unknown level would silently count as the first one
+                warnings.simplefilter("error", DataMismatchWarning)
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+        except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
             ) from None
-        return np.asarray(matrix, float)
+        values = np.asarray(matrix, float)
+        if not np.isfinite(values).all():
+            raise InvalidInput("new_data holds values that are not finite")
+        return values
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
@@ -51,21 +60,28 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     missing = [n for n in used if n not in data.columns]
     if missing:
         raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+    if not data.columns.is_unique and data.columns.duplicated()[data.columns.isin(used)].any():
+        raise InvalidInput("two columns of data that are used have the same name")
     return list(dict.fromkeys(used))
 
 
 def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFrame, int]:
     """Rows without a missing value in `columns`, re-indexed, and how many were left out."""
-    kept = data.loc[data[list(columns)].notna().all(axis=1)].reset_index(drop=True)
-    if kept.empty:
+    complete = np.ones(len(data), bool)
+    for name in columns:
+        complete &= data[name].notna().to_numpy()
+    # without a copy where no row goes: at a million rows it costs as much as a fit
+    kept = (data if complete.all() else data.loc[complete]).copy(deep=False)
+    if len(kept) == 0:
         raise InvalidInput("no row is complete in the columns that are used")
+    kept.index = pd.RangeIndex(len(kept))
     return kept, len(data) - len(kept)
 
 
 def numbers(data: pd.DataFrame, name: str) -> Floats:
     """A column as finite floats."""
     try:
-        values = data[name].to_numpy(dtype=float)
+        values = data[name].to_numpy(dtype=float, copy=True)
     except (TypeError, ValueError):
         raise InvalidInput(f"column {name!r} must hold numbers") from None
     bad = int((~np.isfinite(values)).sum())
@@ -74,18 +90,23 @@ def numbers(data: pd.DataFrame, name: str) -> Floats:
     return values
 
 
-def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
-    """A column as 0, 1, 2 ... with its sorted distinct values."""
+def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
+    """A column as 0, 1, 2 ... with the index of its sorted distinct values."""
     column = data[name]
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        labels = np.asarray(column.cat.codes, np.int64)
-        return labels, list(column.cat.categories)
+        return np.asarray(column.cat.codes, np.int64), column.cat.categories
     try:
         labels, levels = pd.factorize(column, sort=True)
     except TypeError:
         raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
-    return np.asarray(labels, np.int64), list(levels)
+    return np.asarray(labels, np.int64), pd.Index(levels)
+
+
+def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
+    """A column as 0, 1, 2 ... with its sorted distinct values."""
+    labels, levels = coded(data, name)
+    return labels, list(levels)
 
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
@@ -202,7 +223,7 @@ def design(
     right = matrices.rhs if response else matrices
     y = None
     if response:
-        left = np.asarray(matrices.lhs, float)
+        left = np.array(matrices.lhs, float)  # a copy: the rows may be the caller's
         if left.ndim == 2 and left.shape[1] != 1:
             raise InvalidInput("the response must be one numeric column")
         y = left.reshape(-1)
@@ -221,10 +242,11 @@ def design(
 
 def upper_factor(x: Floats) -> Floats:
     """R of x = QR, from the Gram matrix where that loses few digits, else by Householder."""
-    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    gram = x.T @ x
+    length = np.sqrt(np.diag(gram))
     length = np.where(length > 0, length, 1.0)
     try:
-        r = np.linalg.cholesky(x.T @ x / np.outer(length, length)).T
+        r = np.linalg.cholesky(gram / np.outer(length, length)).T
     except np.linalg.LinAlgError:
         r = np.zeros((1, 1))
     if np.abs(np.diag(r)).min() < WELL_CONDITIONED:
@@ -232,21 +254,22 @@ def upper_factor(x: Floats) -> Floats:
     return np.asarray(r * length, float)
 
 
-def refuse_collinear(x: Floats, terms: Sequence[str]) -> None:
-    """Raise, naming the terms that the earlier ones determine."""
+def refuse_collinear(x: Floats, terms: Sequence[str]) -> Floats:
+    """R of x = QR; raises, naming the terms that the earlier ones determine."""
     if x.shape[1] == 0:
         raise InvalidInput("the formula has no term to estimate")
-    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    r = upper_factor(x)
+    length = np.sqrt(np.einsum("ij,ij->j", r, r))  # of the columns of x
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
         raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
-    r = upper_factor(x) / length
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
-    adds[: min(r.shape)] = np.abs(np.diag(r))
+    adds[: min(r.shape)] = np.abs(np.diag(r / length))
     bound = [t for t, a in zip(terms, adds, strict=True) if a <= COLLINEAR]
     if bound:
         raise NotEstimable(
             f"{', '.join(map(repr, bound))} is determined by the other terms (collinear, or more "
             "terms than rows): leave it out"
         )
+    return r
