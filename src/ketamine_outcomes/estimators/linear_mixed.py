@@ -15,24 +15,24 @@ import pandas as pd
 
 from .inputs import (
     Design,
-    codes,
+    coded,
     design,
     formula_columns,
     numbers,
     refuse_collinear,
     require_columns,
-    upper_factor,
 )
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
-from .mixed_likelihood import Criterion, cross_products, weighted_columns
+from .mixed_likelihood import Criterion, cross_products, evaluate, merged, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
 from .mixed_result import LinearMixedResult
-from .mixed_serial_fit import Rows, is_serial, serial_result, times
+from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times
 from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
 
+LARGEST = 1e150  # of the response, for variances to stay numbers
 METHODS = ("kenward_roger", "satterthwaite", "normal")
 
 
@@ -88,9 +88,10 @@ def linear_mixed(
         `.table` has the variance components in squared units of the response. `.log_likelihood`
         as lme4 (restricted when `reml`). `.diagnostics`: `variance_components`, `correlations`,
         `outer_variance`, `residual_variance`, `singular` (a variance or a combination of effects
-        is estimated as 0), `max_gradient`, `min_curvature` and `boundary_slope` of the converged
-        criterion, aic, bic. With serial correlation also `phi` (over one unit of time; its
-        interval is in `.table`), `correlation_identified` and `correlation_at_boundary`.
+        is estimated as 0), `max_gradient`, `decrement` (distance to the minimum in standard
+        errors), `min_curvature` and `boundary_slope` that prove the minimum, aic, bic. With
+        serial correlation also `phi` (over one unit of time; its interval is in `.table`),
+        `correlation_identified` and `correlation_at_boundary`.
 
     Raises
     ------
@@ -128,7 +129,6 @@ def linear_mixed(
     if y is None:
         raise AssertionError("design() was asked for a response")
     units = _units(built.data, cluster, outer)
-    _check_sizes(x, z, units, built.terms, effects, correlated)
     root = None
     if weights is not None:
         root = np.sqrt(numbers(built.data, weights))
@@ -144,30 +144,32 @@ def linear_mixed(
         "df_method": df,
         "level": level,
     }
-    if serial:
-        rows = Rows(x, y, z, units.codes, times(built.data, time), root, residual)
-        return serial_result(rows, correlated, built, effects, units.index, info)
+    r_x, r_z = refuse_collinear(x, built.terms), _random_factor(z, effects)
+    _check_sizes(x, z, units, correlated)
 
     # working scales: near-orthonormal fixed effects, response less its OLS fit in units of its
     # own spread, random columns orthonormal too; all undone below
-    r_x = upper_factor(x)
     unmix = inverse(r_x)
-    ols, rest = _ols(x, y, unmix)
-    spread = float(np.sqrt(rest @ rest / len(y)))
-    if spread <= 1e-10 * max(1e-300, float(np.abs(y).max())):
-        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
+    ols, rest, spread = _ols(x, y, unmix)
+    if serial:
+        scale = Scale(r_x, unmix, ols, spread)
+        when = times(built.data, time)
+        rows = Rows(x @ unmix, rest, z, units.codes, when, root, residual, correlated)
+        return serial_result(rows, scale, built, effects, units.index, info)
     template = np.eye(z.shape[1], dtype=bool)
-    gram = z.T @ z / len(y)
+    gram = r_z.T @ r_z / len(y)
     triangle = np.diag(np.sqrt(np.diag(gram)))
     if correlated:
         template, triangle = np.tril(np.ones_like(template)), triangular(gram)
-    rest /= spread
     sums = cross_products(x, z, rest, units.codes, unmix, inverse(triangle), root, units.outer_of)
-    criterion = Criterion(sums, template, reml)
+    criterion = Criterion(merged(sums), template, reml)
     best = minimise(criterion)
+    alike = criterion.sums is sums
     fitted = Fitted(
         criterion=criterion,
         best=best,
+        sums=sums,
+        each=best.at if alike else evaluate(sums, best.at.factor, best.at.tau),
         triangle=triangle,
         spread=spread,
         unscale=unmix * spread,
@@ -197,14 +199,14 @@ class _Units:
 
 def _units(data: pd.DataFrame, cluster: str, outer: str | None) -> _Units:
     """Number the clusters; within outer groups when there are such."""
-    unit, labels = codes(data, cluster)
+    unit, labels = coded(data, cluster)
     if outer is None:
-        return _Units(unit, pd.Index(labels, name=cluster))
-    over, above = codes(data, outer)
+        return _Units(unit, labels.rename(cluster))
+    over, above = coded(data, outer)
     pair, pairs = pd.factorize(over * len(labels) + unit, sort=True)
     outer_of, unit_of = np.divmod(np.asarray(pairs, np.int64), len(labels))
-    named = pd.Index(labels, name=cluster).take(unit_of)
-    outer_index = pd.Index(above, name=outer)
+    named = labels.rename(cluster).take(unit_of)
+    outer_index = above.rename(outer)
     shared = not named.is_unique
     if shared:
         named = pd.MultiIndex.from_arrays([outer_index.take(outer_of), named])
@@ -229,6 +231,8 @@ def _positive(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, in
 
 
 def _random(random: str, serial: bool) -> tuple[str, bool]:
+    if not isinstance(random, str):
+        raise InvalidInput("random must be text such as '1' or '1 + x'")
     text = random.strip()
     if serial and text in ("0", "-1"):
         return "0", True
@@ -253,22 +257,16 @@ def _random_columns(text: str, data: pd.DataFrame) -> tuple[Floats, list[str]]:
     return built.x, built.terms
 
 
-def _check_sizes(
-    x: Floats,
-    z: Floats,
-    units: _Units,
-    terms: list[str],
-    effects: list[str],
-    correlated: bool,
-) -> None:
-    refuse_collinear(x, terms)
-    if effects:
-        refuse_collinear(z, effects)
-    if effects and units.n < 2:
-        raise NotEstimable("one cluster only: a variance between clusters needs several")
+def _random_factor(z: Floats, effects: list[str]) -> Floats:
+    return refuse_collinear(z, effects) if effects else np.empty((0, 0))
+
+
+def _check_sizes(x: Floats, z: Floats, units: _Units, correlated: bool) -> None:
     n, q = z.shape
+    if q and units.n < 2:
+        raise NotEstimable("one cluster only: a variance between clusters needs several")
     each = q if correlated else 1
-    if effects and n <= units.n * each:
+    if q and n <= units.n * each:
         raise NotEstimable(
             f"{n} rows for {units.n} clusters with {each} random effects each: they cannot be "
             "told from the residual; take fewer random effects or one value per cluster"
@@ -285,12 +283,22 @@ def _check_sizes(
             )
 
 
-def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats]:
-    """Least-squares coefficients and residuals; the second round takes rounding off."""
+def _ols(x: Floats, y: Floats, unmix: Floats) -> tuple[Floats, Floats, float]:
+    """Least-squares coefficients, residuals over their root mean square, and the latter."""
+    size = float(np.abs(y).max())
+    if size > LARGEST or 0 < size < 1 / LARGEST:
+        raise InvalidInput("the square of the response is not a number: take another unit")
+    y = y / (size or 1.0)
     beta = unmix @ (unmix.T @ (x.T @ y))
     rest = y - x @ beta
-    more = unmix @ (unmix.T @ (x.T @ rest))
-    return beta + more, rest - x @ more
+    spread = float(np.sqrt(rest @ rest / len(y)))
+    if spread <= 1e-6:  # rounding matters: once more
+        more = unmix @ (unmix.T @ (x.T @ rest))
+        beta, rest = beta + more, rest - x @ more
+        spread = float(np.sqrt(rest @ rest / len(y)))
+    if spread <= 1e-10:
+        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
+    return beta * size, rest / spread, spread * size
 
 
 def _small_sample(criterion: Criterion, best: Optimum, method: str) -> SmallSample:
@@ -351,6 +359,7 @@ def _result(
             "singular": best.singular,
             "singular_tolerance": SINGULAR,
             "max_gradient": best.max_gradient,
+            "decrement": best.decrement,
             "min_curvature": best.min_curvature,
             "boundary_slope": best.boundary_slope,
         },
@@ -368,7 +377,7 @@ def _result(
 
 def _modes(fitted: Fitted) -> tuple[Floats, Floats]:
     """Conditional modes of the clusters (K, q) and the outer groups (J,), working scales."""
-    at, sums = fitted.best.at, fitted.criterion.sums
+    at, sums = fitted.each, fitted.sums
     mix = at.contrast[:, None]
     u = np.concatenate(
         [weighted_columns(sums, at, block, mix)[:, 0] for block in sums.blocks()], axis=1

@@ -40,7 +40,7 @@ class Moments:
         q, p1 = sums.q, sums.p + 1
         mix = np.eye(p1)
         mix[:, -1] = at.contrast
-        self.trace = at.s.sum(axis=2)
+        self.trace = at.s @ sums.counts
         self.t = np.zeros((q, q, q, q))
         self.p = np.zeros((q, q, p1, p1))
         self.q = np.zeros((q, q, q, q, p1, p1))
@@ -50,7 +50,7 @@ class Moments:
             y = weighted_columns(sums, at, block, mix)
             flat, s = y.reshape(q * p1, y.shape[2]), at.s[:, :, block]
             flat_s = s.reshape(q * q, y.shape[2])
-            self.t += (flat_s @ flat_s.T).reshape(q, q, q, q)  # s_ab s_cd
+            self.t += ((flat_s * sums.counts[block]) @ flat_s.T).reshape(q, q, q, q)  # s_ab s_cd
             self.p += (flat @ flat.T).reshape(q, p1, q, p1).swapaxes(1, 2)
             for b in range(q):
                 for c in range(b + 1):

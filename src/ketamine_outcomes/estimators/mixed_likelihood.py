@@ -18,10 +18,11 @@ clusters on their last axis, and are worked through in blocks that stay in the p
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
 from .results import Bools, Floats, Ints
 
@@ -33,6 +34,7 @@ NUMBERS_AT_A_TIME = 1 << 15
 class CrossProducts:
     """Sums of a working design: zz (q, q, K), zw (q, P, K), ww (P, P), with W = [X, y(, o)].
 
+    `counts` (K,) is how many clusters an entry stands for.
     `outer_start` (J,) is the first cluster of every outer group and `ow` (P, J) their o'W;
     `log_weights` the sum of the logarithms of the weights; `head` the sums of the first block of
     clusters alone, where there are many.
@@ -41,6 +43,7 @@ class CrossProducts:
     zz: Floats
     zw: Floats
     ww: Floats
+    counts: Floats
     n: int
     log_weights: float = 0.0
     outer_start: Ints | None = None
@@ -71,6 +74,7 @@ class CrossProducts:
             zz=np.einsum("ai,abk,bj->ijk", matrix, self.zz, matrix, optimize=True),
             zw=np.einsum("ai,apk->ipk", matrix, self.zw),
             ww=self.ww,
+            counts=self.counts,
             n=self.n,
             log_weights=self.log_weights,
             outer_start=self.outer_start,
@@ -137,7 +141,8 @@ def cross_products(
             ow[:, first:last] = np.add.reduceat(w[p + 1] * w, starts, axis=1)
         ww += w @ w.T
         if first == 0 and last < k and outer_of is None:
-            head = CrossProducts(zz[:, :, :last], zw[:, :, :last], ww.copy(), after)
+            each = np.ones(last)
+            head = CrossProducts(zz[:, :, :last], zw[:, :, :last], ww.copy(), each, after)
         first = last
     outer_start = None
     if ow is not None and outer_of is not None:
@@ -147,11 +152,50 @@ def cross_products(
         zz=zz,
         zw=zw,
         ww=ww,
+        counts=np.ones(k),
         n=len(y),
         log_weights=0.0 if root_weights is None else 2 * float(np.log(root_weights).sum()),
         outer_start=outer_start,
         ow=ow,
         head=head,
+    )
+
+
+def merged(sums: CrossProducts) -> CrossProducts:
+    """Clusters with the same Z'Z together, where that makes the sums much shorter.
+
+    All but log determinants and traces is bilinear in the Z'W of such clusters, so that any
+    columns with the same sum of outer products stand for them (scheduled visits: a handful of
+    entries in place of all patients). The same sums come back where it does not pay.
+    """
+    q, width, k = sums.zw.shape
+    if sums.outer_start is not None or k <= 4 * q * width:
+        return sums
+    flat = sums.zz.reshape(q * q, k)
+    group = pd.factorize(np.sin(np.arange(1.0, q * q + 1)) @ flat)[0]
+    sizes = np.bincount(group)
+    if np.minimum(sizes, q * width).sum() > k / 4:
+        return sums
+    order = np.argsort(group, kind="stable")
+    starts = np.cumsum(sizes) - sizes
+    if (flat[:, order] != flat[:, order[starts]][:, group[order]]).any():
+        return sums  # two different Z'Z have one key
+    columns = sums.zw.reshape(q * width, k)[:, order]
+    zw, counts, owner = [], [], []
+    for start, size in zip(starts, sizes, strict=True):
+        part = columns[:, start : start + size]
+        if size > q * width:
+            values, vectors = np.linalg.eigh(part @ part.T)
+            part = vectors * np.sqrt(np.maximum(values, 0.0))
+        zw.append(part)
+        counts.append(np.full(part.shape[1], size / part.shape[1]))
+        owner.append(np.full(part.shape[1], order[start]))
+    return replace(
+        sums,
+        zz=sums.zz[:, :, np.concatenate(owner)],
+        zw=np.concatenate(zw, axis=1).reshape(q, width, -1),
+        counts=np.concatenate(counts),
+        head=None,
     )
 
 
@@ -196,22 +240,31 @@ def evaluate(sums: CrossProducts, factor: Floats, tau: float = 0.0) -> Evaluatio
     taken = np.zeros_like(sums.ww)
     o_taken = np.empty((sums.ww.shape[0], k if outer else 0))
     log_det = 0.0
+    g = factor @ factor.T
     for block in sums.blocks():
         a, w = sums.zz[:, :, block], sums.zw[:, :, block]
         c = _cholesky(np.einsum("ai,ajk->ijk", factor, np.einsum("abk,bj->ajk", a, factor)))
         for i in range(q):
-            log_det += 2 * float(np.log(c[i, i]).sum())
+            log_det += 2 * float(np.log(c[i, i]) @ sums.counts[block])
         half = _forward(c, factor.T)  # C^-1 L'
         h = np.einsum("abk,bpk->apk", half, w)
         for i in range(q):
             taken += h[i] @ h[i].T
         if outer:
             o_taken[:, block] = np.einsum("ak,apk->pk", h[:, -1], h)
-        d = np.einsum("ack,bck->abk", a, half)
-        s[:, :, block] = a - np.einsum("ack,bck->abk", d, d)
-        e[:, :, block] = -np.einsum("ack,cbk->abk", d, half)
+        start = -np.einsum("abk,bck->ack", np.einsum("abk,cbk->ack", a, half), half)
+        off = np.einsum("abk,bc->ack", a, g)  # I + A G, whose inverse E is
         for i in range(q):
-            e[i, i, block] += 1.0
+            start[i, i] += 1.0
+            off[i, i] += 1.0
+        # one Newton step: a difference alone has no digits where G is large
+        off = -np.einsum("abk,bck->ack", off, start)
+        for i in range(q):
+            off[i, i] += 2.0
+        e[:, :, block] = np.einsum("abk,bck->ack", start, off)
+        s[:, :, block] = np.einsum("abk,bck->ack", e[:, :, block], a)
+    s += s.swapaxes(0, 1).copy()
+    s /= 2
     ww = sums.ww - taken
     v, a_outer, b = np.empty((q, 0)), np.empty(0), np.empty((p + 1, 0))
     if sums.outer_start is not None and sums.ow is not None:
@@ -342,7 +395,7 @@ class Criterion:
         if self.reml:
             root = np.linalg.cholesky(at.inverse_information)
             mix = np.hstack([mix, np.vstack([root, np.zeros(len(root))])])
-        slope = at.s.sum(axis=2)
+        slope = at.s @ self.sums.counts
         for block in self.sums.blocks():
             t = weighted_columns(self.sums, at, block, mix)
             t = t.reshape(self.q, t.shape[1] * t.shape[2])

@@ -23,9 +23,12 @@ from .results import Floats, Ints, NotEstimable
 SINGULAR = 1e-4  # as lme4's isSingular, on random columns of unit length
 ESCAPES = 6
 STARTS = (1.0, 0.2, 4.0, 0.03, 20.0)
-GRADIENT = 1e-5  # largest gradient of -2 log likelihood that counts as converged, per sqrt(n)
+SLOPE = 1e-5  # smallest slope out of the boundary that counts as none, per sqrt(n)
+DECREMENT = 1e-5  # distance to the minimum, in standard errors, that counts as converged
 NEWTON_STEPS = 12
+STEP = 1e-11  # a Newton step shorter than this changes nothing
 TURN = 1e-6  # a unit step in theta that changes G by less only turns L
+EXACT = 1e6  # relative standard deviation beyond which the residual variance is 0
 FLAT = 1e-7  # curvature in units of theta that says nothing is known of it
 
 
@@ -33,8 +36,10 @@ FLAT = 1e-7  # curvature in units of theta that says nothing is known of it
 class Optimum:
     """The minimum and its proof.
 
-    `boundary_slope` is the smallest slope into an empty direction (inf when there is none),
-    `min_curvature` the smallest eigenvalue of the Hessian over the free theta.
+    `decrement` is the root of gradient' Hessian^-1 gradient: the distance to the minimum in
+    units of the curvature. `min_curvature` is the smallest eigenvalue of the Hessian over the
+    free theta, each in units of itself; `boundary_slope` the smallest slope into an empty
+    direction (inf when there is none).
     """
 
     theta: Floats
@@ -42,6 +47,7 @@ class Optimum:
     moments: Moments
     deviance: float
     max_gradient: float
+    decrement: float
     min_curvature: float
     boundary_slope: float
     singular: bool
@@ -49,27 +55,39 @@ class Optimum:
 
 def minimise(criterion: Criterion) -> Optimum:
     """Best of several starts; stops at the first that passes the proof."""
-    tolerance = GRADIENT * max(1.0, np.sqrt(criterion.sums.n) / 10)
+    with np.errstate(all="ignore"):  # a search may try what cannot be; the proof is what counts
+        return _minimise(criterion)
+
+
+def _minimise(criterion: Criterion) -> Optimum:
+    tolerance = SLOPE * max(1.0, np.sqrt(criterion.sums.n) / 10)
     best: Optimum | None = None
     for start, ready in _starts(criterion):
         theta, bounded = start, True
         for _ in range(ESCAPES):
-            if not ready:
-                theta = _search(criterion, theta, bounded)
-            candidate = _polish(criterion, theta)
+            try:
+                if not ready:
+                    theta = _search(criterion, theta, bounded)
+                candidate = _polish(criterion, theta)
+            except np.linalg.LinAlgError:
+                break  # the next start
             if best is None or candidate.deviance < best.deviance:
                 best = candidate
+            if np.abs(best.theta).max(initial=0.0) > EXACT:
+                raise NotEstimable(
+                    "the random effects fit the response exactly: no residual variance is left"
+                )
             if candidate.boundary_slope > -tolerance:
                 # as good as the best within rounding, and proved
                 level = candidate.deviance <= best.deviance + 1e-8 * (1 + abs(best.deviance))
-                if level and candidate.max_gradient < tolerance:
-                    curvature = candidate.min_curvature * (1 + float((candidate.theta**2).sum()))
-                    if abs(curvature) < FLAT:
+                flat = max(candidate.decrement / DECREMENT, candidate.max_gradient / tolerance) < 1
+                if level and flat:
+                    if abs(candidate.min_curvature) < FLAT:
                         raise NotEstimable(
                             "the data do not determine the variances of the random effects: the "
                             "fixed effects already hold them; take fewer terms or random effects"
                         )
-                    if curvature > 0:
+                    if candidate.min_curvature > 0:
                         return candidate
                 break
             if ready:
@@ -149,19 +167,21 @@ def _polish(criterion: Criterion, theta: Floats) -> Optimum:
     gradient = criterion.gradient(at)
     for _ in range(NEWTON_STEPS):
         moments = Moments(criterion.sums, at)
-        curved = hessian(criterion, at, moments)[1][np.ix_(free, free)]
+        units = _units(criterion, at)[0][free]
+        curved = hessian(criterion, at, moments)[1][np.ix_(free, free)] * np.outer(units, units)
         values, vectors = np.linalg.eigh(curved) if free.size else (np.zeros(0), curved)
-        size = float(np.abs(gradient[free]).max()) if free.size else 0.0
-        if size < 1e-10:
+        usable = values > 1e-8 * max(float(values.max(initial=0.0)), 1e-300)
+        along = vectors[:, usable].T @ (gradient[free] * units)
+        decrement = float(np.sqrt((along**2 / values[usable]).sum()))
+        move = -units * (vectors[:, usable] @ (along / values[usable]))
+        if np.abs(move / units).max(initial=0.0) < STEP:
             break
-        usable = values > 1e-8 * max(float(values.max()), 1e-300)
-        move = -vectors[:, usable] @ (vectors[:, usable].T @ gradient[free] / values[usable])
         proposal = theta.copy()
         proposal[free] += move
         new_at = criterion.at(proposal)
         new_value, new_gradient = criterion.deviance(new_at), criterion.gradient(new_at)
-        better = float(np.abs(new_gradient[free]).max()) < size
-        if not better or new_value > value + 1e-9 * (1 + abs(value)):
+        size, new_size = (np.abs(g[free] * units).max() for g in (gradient, new_gradient))
+        if new_size >= size or new_value > value + 1e-9 * (1 + abs(value)):
             break
         theta, at, value, gradient = proposal, new_at, new_value, new_gradient
     flipped = _positive(criterion, theta)
@@ -175,10 +195,19 @@ def _polish(criterion: Criterion, theta: Floats) -> Optimum:
         moments=moments,
         deviance=criterion.deviance(at),
         max_gradient=float(np.abs(gradient).max()),
+        decrement=decrement,
         min_curvature=_lowest(criterion, at, values, vectors, free),
         boundary_slope=_boundary_slope(criterion, at),
         singular=bool((np.abs(theta[criterion.diagonal]) < SINGULAR).any()),
     )
+
+
+def _units(criterion: Criterion, at: Evaluation) -> tuple[Floats, Floats, float]:
+    """Sizes that make a step in theta, in an effect and in the outer effect of order 1."""
+    effects = np.maximum(1.0, np.sqrt((at.factor**2).sum(axis=1)))
+    outer = max(1.0, float(np.sqrt(at.tau)))
+    inner = effects[criterion.rows]
+    return (np.r_[inner, outer] if criterion.outer else inner), effects, outer
 
 
 def _lowest(
@@ -186,8 +215,10 @@ def _lowest(
 ) -> float:
     """Smallest curvature among the directions that change G or tau; the others only turn L."""
     directions, in_tau = theta_directions(criterion, at)
-    moved = np.einsum("if,iab->fab", vectors, directions[free])
-    change = np.sqrt((moved**2).sum(axis=(1, 2)) + (in_tau[free] @ vectors) ** 2)
+    units, effects, outer = _units(criterion, at)
+    steps = vectors * units[free][:, None]
+    moved = np.einsum("if,iab->fab", steps, directions[free]) / np.outer(effects, effects)
+    change = np.sqrt((moved**2).sum(axis=(1, 2)) + (in_tau[free] @ steps / outer**2) ** 2)
     return float(values[change > TURN].min(initial=np.inf))
 
 

@@ -17,11 +17,12 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from .mixed_likelihood import Criterion, CrossProducts
+from .mixed_likelihood import Criterion, CrossProducts, Evaluation
 from .mixed_optimise import Optimum, minimise
-from .results import Floats
+from .results import Floats, NotEstimable
 
 ROUNDING = 1e-7  # smallest likelihood-ratio statistic that is told from 0
+LOG_RANGE = 100.0  # of sigma, where a search may go
 MOST_STEPS = 60
 NUDGE = 0.03  # a search starts off the boundary, where the slope vanishes by symmetry
 
@@ -33,12 +34,15 @@ Profile = Callable[[float, Floats], tuple[float, Floats]]
 class Fitted:
     """A fit on its working scales.
 
+    `sums` and `each` have every cluster, those of `criterion` and `best` may be merged.
     `triangle` T: random columns are the working ones times T. `spread`: unit of the working
     response. `unscale`: fixed effects from working ones; `shift` (p,) what is added then.
     """
 
     criterion: Criterion
     best: Optimum
+    sums: CrossProducts
+    each: Evaluation
     triangle: Floats
     spread: float
     unscale: Floats
@@ -61,7 +65,7 @@ def triangular(gram: Floats) -> Floats:
 
 def _raw_gram(fitted: Fitted) -> Floats:
     t, sums = fitted.triangle, fitted.criterion.sums
-    return np.asarray(t.T @ sums.zz.sum(axis=2) @ t / sums.n, float)
+    return np.asarray(t.T @ (sums.zz @ sums.counts) @ t / sums.n, float)
 
 
 def _keep(fitted: Fitted, columns: list[int], reml: bool) -> tuple[Criterion, Floats]:
@@ -82,10 +86,10 @@ def without_outer(sums: CrossProducts) -> CrossProducts:
 
 def conditional_covariance(fitted: Fitted, index: pd.Index[Any]) -> pd.DataFrame:
     """See `LinearMixedResult.random_effects_covariance`: sigma2 (G - G Z'HZ G)."""
-    at, c = fitted.best.at, fitted.criterion
+    at, c = fitted.each, fitted.criterion
     s = at.s
     if c.outer:
-        s = s - at.v[:, None] * at.v * at.shrink[c.sums.outer_of]
+        s = s - at.v[:, None] * at.v * at.shrink[fitted.sums.outer_of]
     g = at.factor @ at.factor.T
     back = inverse(fitted.triangle)
     inner = g[:, :, None] - np.einsum("ab,bck,cd->adk", g, s, g, optimize=True)
@@ -209,7 +213,13 @@ class _Search:
     def ends(self, half: float) -> tuple[float, float]:
         if np.isnan(self.estimate):
             return float("nan"), float("nan")
-        return self._end(-1.0, half), self._end(1.0, half)
+        with np.errstate(all="ignore"):
+            try:
+                return self._end(-1.0, half), self._end(1.0, half)
+            except (np.linalg.LinAlgError, ValueError):
+                raise NotEstimable(
+                    "the profile likelihood cannot be followed: take fewer random effects"
+                ) from None
 
     def _end(self, side: float, half: float) -> float:
         bound = self.bounds[0] if side < 0 else self.bounds[1]
@@ -266,7 +276,7 @@ def _held_sd(c: Criterion, index: int, unit: float) -> Profile:
     """A standard deviation held: theta[index] = value * unit / sigma; free: the rest, log sigma."""
 
     def profile(value: float, free: Floats) -> tuple[float, Floats]:
-        sigma = float(np.exp(free[-1]))
+        sigma = float(np.exp(np.clip(free[-1], -LOG_RANGE, LOG_RANGE)))
         theta = np.insert(free[:-1], index, value * unit / sigma)
         at = c.at(theta)
         gradient = c.gradient(at, sigma**2)

@@ -11,6 +11,7 @@ A' V^-1 B follows from cross-products per cluster.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,13 +87,19 @@ class Series:
         self.gap_levels, self.gap_code = _gaps(gap, first, kind)
         self.z = np.ascontiguousarray(z[order].T)
         self.w = np.ascontiguousarray(w[order].T)
-        self.order = order
-        self.n_pairs = len(w) - len(self.edges)
         gaps = gap[~first]
         # even gaps only: phi and -phi are the same model, so phi is taken as positive
         self.signed = kind == "ar1" and bool((gaps % 2 == 1).any())
         self.unit = 1.0 if self.signed else float(np.median(gaps))
         self.gap_levels = self.gap_levels / self.unit
+
+    def head(self, n: int) -> Series:
+        """The first rows, as they would be read."""
+        out = copy(self)
+        out.z, out.w = self.z[:, :n], self.w[:, :n]
+        out.edges = self.edges[self.edges < n]
+        out.gap_code = self.gap_code[:n]
+        return out
 
     def phi(self, eta: float) -> float:
         """Correlation over one `unit` at the search parameter."""

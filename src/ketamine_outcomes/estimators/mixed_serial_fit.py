@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .inputs import Design, numbers, upper_factor
+from .inputs import Design, numbers
 from .mixed_result import LinearMixedResult
 from .mixed_serial import SerialCriterion, Series
 from .mixed_serial_inference import small_sample
@@ -22,10 +22,11 @@ SERIAL = ("ar1", "car1")
 
 @dataclass(frozen=True)
 class Rows:
-    """Fixed effects (n, p), response (n,), random effects (n, q), all times `root`.
+    """Orthonormal fixed effects (n, p), response less their fit (n,), random effects (n, q).
 
-    `root` is the root of the weights (None: all 1), `time` None takes the order of the rows,
-    `cluster` is 0, 1, 2 ... with every number in use.
+    All are times `root`, the root of the weights (None: all 1). `cluster` is 0, 1, 2 ... with
+    every number in use, `time` None takes the order of the rows. `correlated`: whether the
+    random effects of a cluster are correlated with each other.
     """
 
     x: Floats
@@ -35,6 +36,17 @@ class Rows:
     time: Floats | None
     root: Floats | None
     residual: str
+    correlated: bool
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the rows were made: R of the fixed effects, its inverse, their fit, the unit of y."""
+
+    r_x: Floats
+    unmix: Floats
+    fitted: Floats
+    spread: float
 
 
 def is_serial(residual: str, time: str | None, outer: str | None) -> bool:
@@ -63,43 +75,28 @@ def times(data: pd.DataFrame, time: str | None) -> Floats | None:
 
 def serial_result(
     rows: Rows,
-    correlated: bool,
+    scale: Scale,
     built: Design,
     effects: list[str],
     labels: pd.Index[Any],
     info: Mapping[str, Any],
 ) -> LinearMixedResult:
-    """Fit y = X beta + Z b + e with correlation phi^|t_i - t_j| of e within a cluster.
-
-    `correlated`: whether the random effects of a cluster are correlated with each other.
-    """
-    x, y, z = rows.x, rows.y, rows.z
-    (n, p), q = x.shape, z.shape[1]
+    """Fit y = X beta + Z b + e with correlation phi^|t_i - t_j| of e within a cluster."""
+    (n, p), q = rows.x.shape, rows.z.shape[1]
     reml, df, level = info["reml"], info["df_method"], info["level"]
     if n <= p + 2:
         raise NotEstimable(f"{n} rows cannot bear {p} fixed effects, a variance and a correlation")
-    # working scales: near-orthonormal fixed effects, response less its OLS fit in units of its
-    # own spread, random columns of unit length
-    r_x = upper_factor(x)
-    unmix = np.asarray(np.linalg.inv(r_x), float)
-    q_x = x @ unmix
-    ols = q_x.T @ y
-    rest = y - q_x @ ols
-    more = q_x.T @ rest  # a second round takes rounding off
-    ols, rest = ols + more, rest - q_x @ more
-    spread = float(np.sqrt(rest @ rest / n))
-    if spread <= 1e-10 * max(1e-300, float(np.abs(y).max())):
-        raise NotEstimable("the fixed effects fit the response exactly: no variance is left")
-    length = np.sqrt((z**2).mean(axis=0))
-    w = np.column_stack([q_x, rest / spread])
-    series = Series(z / length, w, rows.cluster, rows.time, rows.residual)
-    template = np.tril(np.ones((q, q), bool)) if correlated else np.eye(q, dtype=bool)
+    length = np.sqrt((rows.z**2).mean(axis=0))
+    w = np.column_stack([rows.x, rows.y])
+    series = Series(rows.z / length, w, rows.cluster, rows.time, rows.residual)
+    template = np.tril(np.ones((q, q), bool)) if rows.correlated else np.eye(q, dtype=bool)
     criterion, best = minimise(SerialCriterion(series, template, reml))
     small = small_sample(criterion, best, df)
 
-    at, unscale = best.at, unmix * spread
+    at, spread = best.at, scale.spread
+    unscale = scale.unmix * spread
     shift = 2 * criterion.df * float(np.log(spread))
-    shift += 2 * float(np.log(np.abs(np.diag(r_x))).sum()) if reml else 0.0
+    shift += 2 * float(np.log(np.abs(np.diag(scale.r_x))).sum()) if reml else 0.0
     shift -= 0.0 if rows.root is None else 2 * float(np.log(rows.root).sum())
     log_likelihood = -0.5 * (best.deviance + shift)
     covariance = unscale @ small.covariance @ unscale.T
@@ -111,13 +108,15 @@ def serial_result(
         )
     sigma2 = float(at.residual_ss / criterion.df * spread**2)
     factor = at.factor / length[:, None]
-    parts, table = _variances(sigma2 * factor @ factor.T, sigma2, effects, correlated, labels.name)
+    parts, table = _variances(
+        sigma2 * factor @ factor.T, sigma2, effects, rows.correlated, labels.name
+    )
     phi = _phi(criterion, best, rows.residual == "ar1", level)
     at_unit = 0.0 if best.independent else series.phi(float(best.theta[-1]))
     terms, k = built.terms, p + int(template.sum()) + 2
     return LinearMixedResult(
         coefficients=coefficient_table(
-            terms, unmix @ ols + unscale @ at.beta, np.sqrt(np.diag(covariance)), ddf, level
+            terms, scale.fitted + unscale @ at.beta, np.sqrt(np.diag(covariance)), ddf, level
         ),
         covariance=pd.DataFrame(covariance, index=terms, columns=terms),
         table=pd.concat([table, phi], ignore_index=True),

@@ -23,8 +23,10 @@ ESCAPES = 5
 SIGNED_GRID = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.85, 0.95)
 POSITIVE_GRID = (0.001, 0.03, 0.15, 0.4, 0.65, 0.85, 0.95, 0.99)
 SIZES = (1.0, 0.25, 4.0, 0.05)
-SMALL = 20_000  # rows up to which all of them are tried
+SMALL = 3_000  # rows up to which all of them are tried
+HEAD = 10_000  # rows whose fit is the start for many more
 NEAR_ONE = 1e-6
+NEAR_ZERO = 0.01  # correlation over the shortest gap below which phi = 0 may fit as well
 
 
 @dataclass(frozen=True)
@@ -49,34 +51,61 @@ class SerialOptimum:
     flat: bool
     independent: bool
 
+    def proved(self, tolerance: float) -> bool:
+        """Whether the first-order conditions hold, on the cone of covariance matrices."""
+        return self.max_gradient <= tolerance and self.boundary_slope >= -tolerance
+
 
 def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum]:
     """The best fit, and the criterion it belongs to (phi held at 0 where that fits best)."""
     tolerance = GRADIENT * max(1.0, np.sqrt(criterion.n) / 10)
-    fits = [_descend(criterion, start, tolerance) for start in _starts(criterion)]
-    best = min(fits, key=lambda fit: fit.deviance)
-    if not criterion.series.signed:
-        alone = SerialCriterion(
-            criterion.series, _template(criterion), criterion.reml, serial=False
-        )
+    best = _from_head(criterion, tolerance)
+    if best is None:
+        fits = [_descend(criterion, start, tolerance) for start in _starts(criterion)]
+        best = min(fits, key=lambda fit: fit.deviance)
+    series = criterion.series
+    if not series.signed and series.phi(float(best.theta[-1])) ** series.gap_levels[0] < NEAR_ZERO:
+        alone = SerialCriterion(series, _template(criterion), criterion.reml, serial=False)
         held = min(
             (_descend(alone, start, tolerance) for start in _starts(alone)),
             key=lambda fit: fit.deviance,
         )
         if held.deviance <= best.deviance + 1e-9 * (1 + abs(best.deviance)):
             criterion, best = alone, held
-    if not best.independent and 1 - abs(criterion.series.phi(float(best.theta[-1]))) < NEAR_ONE:
+    if not best.independent and 1 - abs(series.phi(float(best.theta[-1]))) < NEAR_ONE:
         raise NotEstimable(
             "the residual correlation tends to 1 (or -1), where the residuals have no finite "
-            "variance: model the trend, or take fewer fixed effects that are constant "
-            "within a cluster"
+            "variance: model the trend, or take fewer fixed effects that are constant within a "
+            "cluster"
         )
-    if best.max_gradient > tolerance or best.boundary_slope < -tolerance:
+    if not best.proved(tolerance):
         raise NotEstimable(
             "the mixed model with serial correlation did not converge: take fewer random effects "
             "or rescale the covariates"
         )
     return criterion, best
+
+
+def _from_head(criterion: SerialCriterion, tolerance: float) -> SerialOptimum | None:
+    """The minimum that the fit of the first rows leads to, if it is proved."""
+    if criterion.n <= 2 * HEAD:
+        return None
+    head = SerialCriterion(criterion.series.head(HEAD), _template(criterion), criterion.reml)
+    try:
+        _, first = minimise(head)
+    except (NotEstimable, np.linalg.LinAlgError):
+        return None  # a term that does not vary there, for example
+    if first.independent or first.flat:
+        return None
+    theta = first.theta.copy()
+    if not first.singular:
+        best = _polish(criterion, theta)
+        if best.proved(tolerance):
+            return best
+    diagonal = np.flatnonzero(criterion.rows == criterion.columns)
+    theta[diagonal] = np.maximum(theta[diagonal], 0.05)
+    best = _descend(criterion, theta, tolerance)
+    return best if best.proved(tolerance) else None
 
 
 def _template(criterion: SerialCriterion) -> Bools:
@@ -165,13 +194,15 @@ def _free(criterion: SerialCriterion, theta: Floats) -> Ints:
     return np.flatnonzero(~(diagonal & (theta == 0)))
 
 
-def hessian(criterion: SerialCriterion, theta: Floats, sigma2: float | None = None) -> Floats:
-    """Richardson-extrapolated differences of the gradient."""
+def hessian(
+    criterion: SerialCriterion, theta: Floats, sigma2: float | None = None, fine: bool = True
+) -> Floats:
+    """Central differences of the gradient; `fine` extrapolates them (Richardson)."""
     out = np.empty((theta.size, theta.size))
     for i in range(theta.size):
-        h = 1e-3 * max(abs(float(theta[i])), 0.1)
+        h = (1e-3 if fine else 1e-4) * max(abs(float(theta[i])), 0.1)
         central = []
-        for width in (h, h / 2):
+        for width in (h, h / 2) if fine else (h,):
             step = np.zeros(theta.size)
             step[i] = width
             up, down = (
@@ -179,7 +210,7 @@ def hessian(criterion: SerialCriterion, theta: Floats, sigma2: float | None = No
                 for moved in (theta + step, theta - step)
             )
             central.append((up - down) / (2 * width))
-        out[:, i] = (4 * central[1] - central[0]) / 3
+        out[:, i] = (4 * central[1] - central[0]) / 3 if fine else central[0]
     return (out + out.T) / 2
 
 
@@ -199,7 +230,7 @@ def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
     for _ in range(12):
         size = float(np.abs(gradient[free]).max()) if free.size else 0.0
         if free.size:
-            h = hessian(criterion, theta)[np.ix_(free, free)]
+            h = hessian(criterion, theta, fine=False)[np.ix_(free, free)]
             curvature, vectors = np.linalg.eigh(h)
         if size < 1e-10:
             break
