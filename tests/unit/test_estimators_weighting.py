@@ -256,6 +256,13 @@ def test_weight_zero_is_a_row_left_out(patients: pd.DataFrame) -> None:
     )
 
 
+def test_variance_ratio_is_treated_over_comparator(patients: pd.DataFrame) -> None:
+    table = balance(patients, ["x", "stage"], "t").table
+    one, zero = (patients.loc[patients["t"] == arm, "x"].var() for arm in (1, 0))
+    assert table["variance_ratio"].iloc[0] == pytest.approx(one / zero)
+    assert table["variance_ratio"].iloc[1:].isna().all()
+
+
 def test_weights_by_name_or_by_row(patients: pd.DataFrame) -> None:
     d = patients.assign(w=np.arange(120.0), x=lambda d: d["x"].where(d.index != 4))
     one, two = balance(d, ["x"], "t", "w"), balance(d, ["x"], "t", d["w"].to_numpy())

@@ -35,7 +35,6 @@ def weighted_difference(
     trim: float | None = None,
     measure: str = "difference",
     treated: str | None = None,
-    *,
     level: float = 0.95,
 ) -> Result:
     """Contrast of propensity-weighted means.
@@ -109,7 +108,6 @@ def aipw(
     trim: float | None = None,
     measure: str = "difference",
     treated: str | None = None,
-    *,
     level: float = 0.95,
 ) -> Result:
     """Contrast of means by augmented inverse probability weighting (doubly robust).

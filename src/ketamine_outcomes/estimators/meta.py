@@ -91,7 +91,6 @@ def meta_analysis(
     method: str = "REML",
     ci: str = "hartung_knapp",
     moderators: pd.DataFrame | ArrayLike | None = None,
-    *,
     level: float = 0.95,
 ) -> MetaResult:
     """Pool estimates of several studies with a variance between them.

@@ -17,7 +17,6 @@ def pool_imputations(
     std_errors: pd.DataFrame | ArrayLike,
     df_complete: float | ArrayLike | None = None,
     covariances: ArrayLike | None = None,
-    *,
     level: float = 0.95,
 ) -> Result:
     """Pool m estimates of k terms, one row per completed data set.
