@@ -284,10 +284,21 @@ def test_pairs_do_not_tell_the_correlation_from_the_variance() -> None:
     serial = fit(data)
     assert serial.diagnostics["singular"] and not serial.diagnostics["correlation_identified"]
     assert serial.table.iloc[-1][["std_error", "ci_low", "ci_high"]].isna().all()
-    # the same model without the correlation
+    assert serial.diagnostics["phi"] == 0 and not serial.diagnostics["correlation_at_boundary"]
     plain = linear_mixed("y ~ x + arm", data, "patient")
     np.testing.assert_allclose(serial.log_likelihood, plain.log_likelihood, rtol=1e-9)
-    same(serial, plain, 1e-4)
+    same(serial, plain, 1e-6)
+
+
+def test_pairs_that_differ_more_than_strangers() -> None:
+    """Without an equal fit at phi = 0 one of many solutions is given, and it is said."""
+    data = rows(40, 2, phi=-0.6, between=0.0, seed=1)
+    serial, gls = fit(data), fit(data, random="0")
+    assert not serial.diagnostics["correlation_identified"] or serial.diagnostics["singular"]
+    np.testing.assert_allclose(serial.log_likelihood, gls.log_likelihood, rtol=1e-9)
+    np.testing.assert_allclose(
+        serial.coefficients["estimate"], gls.coefficients["estimate"], rtol=1e-6
+    )
 
 
 def test_weights_of_0_and_rows_with_missing_values_are_left_out() -> None:

@@ -151,16 +151,16 @@ def linear_mixed(
     # own spread, random columns orthonormal too; all undone below
     unmix = inverse(r_x)
     ols, rest, spread = _ols(x, y, unmix)
-    if serial:
-        scale = Scale(r_x, unmix, ols, spread)
-        when = times(built.data, time)
-        rows = Rows(x @ unmix, rest, z, units.codes, when, root, residual, correlated)
-        return serial_result(rows, scale, built, effects, units.index, info)
     template = np.eye(z.shape[1], dtype=bool)
     gram = r_z.T @ r_z / len(y)
     triangle = np.diag(np.sqrt(np.diag(gram)))
     if correlated:
         template, triangle = np.tril(np.ones_like(template)), triangular(gram)
+    if serial:
+        scale = Scale(r_x, unmix, ols, spread, triangle)
+        when, z = times(built.data, time), z @ inverse(triangle)
+        rows = Rows(x @ unmix, rest, z, template, units.codes, when, root, residual)
+        return serial_result(rows, scale, built, effects, units.index, info)
     sums = cross_products(x, z, rest, units.codes, unmix, inverse(triangle), root, units.outer_of)
     criterion = Criterion(merged(sums), template, reml)
     best = minimise(criterion)
@@ -235,7 +235,7 @@ def _random(random: str, serial: bool) -> tuple[str, bool]:
         raise InvalidInput("random must be text such as '1' or '1 + x'")
     text = random.strip()
     if serial and text in ("0", "-1"):
-        return "0", True
+        return "0", False
     correlated = not text.endswith("||")
     text = text if correlated else text[:-2].strip()
     if text in ("", "0", "-1"):

@@ -19,6 +19,8 @@ from scipy import linalg
 
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
+HIGH = 1e100  # criterion where it cannot be evaluated
+
 
 @dataclass(frozen=True)
 class Sums:
@@ -385,6 +387,11 @@ class SerialCriterion:
         return np.asarray(np.r_[out, slope], float)
 
     def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
-        """For the optimiser."""
-        at = self.evaluate(theta)
+        """For the optimiser; a high value, flat, where rounding leaves no sum of squares."""
+        try:
+            at = self.evaluate(theta)
+        except np.linalg.LinAlgError:
+            return HIGH, np.zeros(theta.size)
+        if not at.residual_ss > 0:
+            return HIGH, np.zeros(theta.size)
         return self.deviance(theta, at), self.gradient(theta, at)

@@ -15,7 +15,7 @@ from .mixed_result import LinearMixedResult
 from .mixed_serial import SerialCriterion, Series
 from .mixed_serial_inference import small_sample
 from .mixed_serial_optimise import SINGULAR, SerialOptimum, minimise
-from .results import Floats, Ints, InvalidInput, NotEstimable, coefficient_table
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, coefficient_table
 
 SERIAL = ("ar1", "car1")
 
@@ -24,29 +24,33 @@ SERIAL = ("ar1", "car1")
 class Rows:
     """Orthonormal fixed effects (n, p), response less their fit (n,), random effects (n, q).
 
-    All are times `root`, the root of the weights (None: all 1). `cluster` is 0, 1, 2 ... with
-    every number in use, `time` None takes the order of the rows. `correlated`: whether the
-    random effects of a cluster are correlated with each other.
+    All are times `root`, the root of the weights (None: all 1). `template` (q, q) is True where
+    the factor of the covariance of the random effects is free. `cluster` is 0, 1, 2 ... with
+    every number in use, `time` None takes the order of the rows.
     """
 
     x: Floats
     y: Floats
     z: Floats
+    template: Bools
     cluster: Ints
     time: Floats | None
     root: Floats | None
     residual: str
-    correlated: bool
 
 
 @dataclass(frozen=True)
 class Scale:
-    """How the rows were made: R of the fixed effects, its inverse, their fit, the unit of y."""
+    """How the rows were made: R of the fixed effects, its inverse, their fit, the unit of y.
+
+    `triangle` T: the random effects are the columns of the data times the inverse of T.
+    """
 
     r_x: Floats
     unmix: Floats
     fitted: Floats
     spread: float
+    triangle: Floats
 
 
 def is_serial(residual: str, time: str | None, outer: str | None) -> bool:
@@ -82,15 +86,14 @@ def serial_result(
     info: Mapping[str, Any],
 ) -> LinearMixedResult:
     """Fit y = X beta + Z b + e with correlation phi^|t_i - t_j| of e within a cluster."""
-    (n, p), q = rows.x.shape, rows.z.shape[1]
+    n, p = rows.x.shape
     reml, df, level = info["reml"], info["df_method"], info["level"]
     if n <= p + 2:
         raise NotEstimable(f"{n} rows cannot bear {p} fixed effects, a variance and a correlation")
-    length = np.sqrt((rows.z**2).mean(axis=0))
     w = np.column_stack([rows.x, rows.y])
-    series = Series(rows.z / length, w, rows.cluster, rows.time, rows.residual)
-    template = np.tril(np.ones((q, q), bool)) if rows.correlated else np.eye(q, dtype=bool)
-    criterion, best = minimise(SerialCriterion(series, template, reml))
+    series = Series(rows.z, w, rows.cluster, rows.time, rows.residual)
+    with np.errstate(all="ignore"):  # a search may try what cannot be; the proof is what counts
+        criterion, best = minimise(SerialCriterion(series, rows.template, reml))
     small = small_sample(criterion, best, df)
 
     at, spread = best.at, scale.spread
@@ -107,13 +110,13 @@ def serial_result(
             "or the clusters are few: take df='satterthwaite' or fewer terms"
         )
     sigma2 = float(at.residual_ss / criterion.df * spread**2)
-    factor = at.factor / length[:, None]
-    parts, table = _variances(
-        sigma2 * factor @ factor.T, sigma2, effects, rows.correlated, labels.name
-    )
+    back = np.asarray(np.linalg.inv(scale.triangle), float)
+    factor = back @ at.factor
+    correlated = criterion.rows.size > criterion.q
+    parts, table = _variances(sigma2 * factor @ factor.T, sigma2, effects, correlated, labels.name)
     phi = _phi(criterion, best, rows.residual == "ar1", level)
     at_unit = 0.0 if best.independent else series.phi(float(best.theta[-1]))
-    terms, k = built.terms, p + int(template.sum()) + 2
+    terms, k = built.terms, p + int(rows.template.sum()) + 2
     return LinearMixedResult(
         coefficients=coefficient_table(
             terms, scale.fitted + unscale @ at.beta, np.sqrt(np.diag(covariance)), ddf, level
@@ -129,7 +132,7 @@ def serial_result(
             "reference_gap": series.unit,
             "correlation_at_reference_gap": at_unit,
             "correlation_identified": not best.flat,
-            "correlation_at_boundary": best.independent,
+            "correlation_at_boundary": best.independent and not best.flat,
             "n_parameters": k,
             "aic": -2 * log_likelihood + 2 * k,
             "bic": -2 * log_likelihood + float(np.log(n)) * k,
@@ -140,11 +143,12 @@ def serial_result(
             "singular": best.singular or best.flat or best.independent,
             "singular_tolerance": SINGULAR,
             "max_gradient": best.max_gradient,
+            "decrement": best.decrement,
             "min_curvature": best.min_curvature,
             "boundary_slope": best.boundary_slope,
         },
         random_effects=pd.DataFrame(
-            at.u @ (at.factor @ at.factor.T) * spread / length, index=labels, columns=effects
+            at.u @ (at.factor @ at.factor.T) @ back.T * spread, index=labels, columns=effects
         ),
         _new=replace(built, x=np.empty((0, 0)), y=None, data=pd.DataFrame()).new,
         _small=small,

@@ -18,7 +18,7 @@ import numpy as np
 
 from .mixed_inference import EIGENVALUE_TOLERANCE, SmallSample
 from .mixed_serial import Correlation, SerialCriterion, Sums, moved_forms
-from .mixed_serial_optimise import SerialOptimum, hessian
+from .mixed_serial_optimise import SINGULAR, SerialOptimum, hessian, units
 from .results import Floats
 
 
@@ -44,9 +44,11 @@ def satterthwaite(criterion: SerialCriterion, best: SerialOptimum) -> SmallSampl
     pull = criterion.gradient(theta, at, sigma2) - criterion.gradient(theta, at, 2 * sigma2)
     joint[:k, k] = joint[k, :k] = -4 / sigma * pull
     joint[k, k] = 4 * criterion.df / sigma2
-    values, vectors = np.linalg.eigh(joint)
+    unit = np.r_[units(criterion, theta), sigma]
+    values, vectors = np.linalg.eigh(joint * np.outer(unit, unit))
     keep = values > EIGENVALUE_TOLERANCE
     parameter_covariance = 2 * (vectors[:, keep] / values[keep]) @ vectors[:, keep].T
+    parameter_covariance *= np.outer(unit, unit)
     c = at.inverse_information
     t = at.t[:, :, :-1]
     slopes = np.empty((k + 1, *c.shape))
@@ -177,12 +179,16 @@ def _trace_of_square(at: Correlation) -> float:
 
 
 def _directions(criterion: SerialCriterion, best: SerialOptimum) -> list[Floats]:
-    """Symmetric basis of the entries of the covariance of the random effects."""
-    varies = np.diag(best.at.factor @ best.at.factor.T) > 0
+    """Symmetric basis of the covariances of the random effects, of the directions that vary."""
+    q, factor = criterion.q, best.at.factor
+    if criterion.rows.size == q:
+        values, vectors = np.diag(factor) ** 2, np.eye(q)
+    else:
+        values, vectors = np.linalg.eigh(factor @ factor.T)
+    kept = vectors if best.independent else vectors[:, values > SINGULAR**2]
     out = []
-    for row, column in zip(criterion.rows, criterion.columns, strict=True):
-        if best.independent or (varies[row] and varies[column]):
-            e = np.zeros((criterion.q, criterion.q))
-            e[row, column] = e[column, row] = 1.0
-            out.append(e)
+    for j in range(kept.shape[1]):
+        for i in range(j if criterion.rows.size == q else 0, j + 1):
+            pair = np.outer(kept[:, i], kept[:, j])
+            out.append((pair + pair.T) / 2)
     return out

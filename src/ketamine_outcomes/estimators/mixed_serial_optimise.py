@@ -8,7 +8,8 @@ without serial correlation, and a Hessian without flat directions (reported wher
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize
@@ -18,6 +19,7 @@ from .results import Bools, Floats, Ints, NotEstimable
 
 SINGULAR = 1e-4  # relative standard deviation, random columns of unit length, as lme4
 GRADIENT = 1e-5  # of -2 log likelihood, per sqrt(n) above 100 rows
+DECREMENT = 1e-5  # distance to the minimum in standard errors that counts as converged too
 FLAT = 1e-5  # curvature of -2 log likelihood: a standard error above 400 on a log or ratio scale
 ESCAPES = 5
 SIGNED_GRID = (-0.9, -0.6, -0.3, 0.0, 0.3, 0.6, 0.85, 0.95)
@@ -33,9 +35,11 @@ NEAR_ZERO = 0.01  # correlation over the shortest gap below which phi = 0 may fi
 class SerialOptimum:
     """The minimum and its proof.
 
-    `theta` holds the free entries of L and, unless `independent`, eta. `boundary_slope` is the
-    smallest slope into an empty direction of G (inf when there is none). `flat`: the criterion
-    does not tell the variances from the correlation. `eta_variance`: inverse information of eta
+    `theta` holds the free entries of L and, unless `independent`, eta. `max_gradient` and
+    `min_curvature` are in units of the size of L, `decrement` is the root of gradient' Hessian^-1
+    gradient, `boundary_slope` the smallest slope into an empty direction of G (inf when there is
+    none). `flat`: the criterion
+    does not tell the variances from the correlation (phi is 0 where that fits as well). `eta_variance`: inverse information of eta
     (inf when flat, NaN when independent). `singular`: a variance, or a combination
     of random effects, is estimated as 0.
     """
@@ -44,6 +48,7 @@ class SerialOptimum:
     at: Evaluation
     deviance: float
     max_gradient: float
+    decrement: float
     boundary_slope: float
     min_curvature: float
     eta_variance: float
@@ -53,7 +58,8 @@ class SerialOptimum:
 
     def proved(self, tolerance: float) -> bool:
         """Whether the first-order conditions hold, on the cone of covariance matrices."""
-        return self.max_gradient <= tolerance and self.boundary_slope >= -tolerance
+        near = self.max_gradient <= tolerance or self.decrement <= DECREMENT
+        return near and self.boundary_slope >= -tolerance
 
 
 def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum]:
@@ -61,17 +67,14 @@ def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum
     tolerance = GRADIENT * max(1.0, np.sqrt(criterion.n) / 10)
     best = _from_head(criterion, tolerance)
     if best is None:
-        fits = [_descend(criterion, start, tolerance) for start in _starts(criterion)]
-        best = min(fits, key=lambda fit: fit.deviance)
+        best = _best(criterion, tolerance)
     series = criterion.series
-    if not series.signed and series.phi(float(best.theta[-1])) ** series.gap_levels[0] < NEAR_ZERO:
+    shortest = series.phi(float(best.theta[-1])) ** series.gap_levels[0]
+    if best.flat or (not series.signed and shortest < NEAR_ZERO):
         alone = SerialCriterion(series, _template(criterion), criterion.reml, serial=False)
-        held = min(
-            (_descend(alone, start, tolerance) for start in _starts(alone)),
-            key=lambda fit: fit.deviance,
-        )
+        held = _best(alone, tolerance)
         if held.deviance <= best.deviance + 1e-9 * (1 + abs(best.deviance)):
-            criterion, best = alone, held
+            criterion, best = alone, replace(held, flat=best.flat)
     if not best.independent and 1 - abs(series.phi(float(best.theta[-1]))) < NEAR_ONE:
         raise NotEstimable(
             "the residual correlation tends to 1 (or -1), where the residuals have no finite "
@@ -84,6 +87,21 @@ def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum
             "or rescale the covariates"
         )
     return criterion, best
+
+
+def _best(criterion: SerialCriterion, tolerance: float) -> SerialOptimum:
+    """The lowest of the minima from all starts."""
+    fits = []
+    for start in _starts(criterion):
+        with suppress(np.linalg.LinAlgError):
+            fits.append(_descend(criterion, start, tolerance))
+    fits = [fit for fit in fits if np.isfinite(fit.deviance)]
+    if not fits:
+        raise NotEstimable(
+            "the likelihood cannot be evaluated: the variances of the random effects and of the "
+            "residuals are too far apart"
+        )
+    return min(fits, key=lambda fit: fit.deviance)
 
 
 def _from_head(criterion: SerialCriterion, tolerance: float) -> SerialOptimum | None:
@@ -141,11 +159,23 @@ def _starts(criterion: SerialCriterion) -> list[Floats]:
 def _sizes(criterion: SerialCriterion) -> list[Floats]:
     """Starting values of the free entries of L: diagonal, of one or of different sizes."""
     diagonal = criterion.rows == criterion.columns
-    out = [np.where(diagonal, size, 0.0) for size in SIZES] if diagonal.size else [np.empty(0)]
+    if not diagonal.size:
+        return [np.empty(0)]
+    out = [np.where(diagonal, size, 0.0) for size in SIZES]
     if criterion.q > 1:
         for large in range(criterion.q):
             size = np.where(criterion.rows == large, 2.0, 0.1)
             out.append(np.where(diagonal, size, 0.0))
+    # from least squares in every cluster, where that is larger
+    series = criterion.series
+    white = series.whitened(series.none())
+    plain = series.sums(white, white)
+    ridge = plain.zz + 1e-6 * np.eye(criterion.q)
+    own = np.linalg.solve(ridge, plain.zw[:, :, -1:])[:, :, 0]
+    within = plain.ww[-1, -1] - float((own * plain.zw[:, :, -1]).sum())
+    spread = np.sqrt((own**2).mean(axis=0) * criterion.n / max(within, 1e-300))
+    if (spread > max(SIZES)).any():
+        out.append(np.where(diagonal, np.maximum(spread, 0.1)[criterion.rows], 0.0))
     return out
 
 
@@ -162,20 +192,19 @@ def _bounds(criterion: SerialCriterion, above: bool) -> list[tuple[float | None,
     return out
 
 
+def units(criterion: SerialCriterion, theta: Floats) -> Floats:
+    """Sizes that make a step in a parameter of order 1: of the row of L where that is above 1."""
+    size = np.maximum(1.0, np.sqrt((criterion.factor(theta) ** 2).sum(axis=1)))
+    rest = np.ones(theta.size - criterion.rows.size)
+    return np.asarray(np.r_[size[criterion.rows], rest], float)
+
+
 def _descend(criterion: SerialCriterion, theta: Floats, tolerance: float) -> SerialOptimum:
     best: SerialOptimum | None = None
     above = True
     for _ in range(ESCAPES):
         if theta.size:
-            found = optimize.minimize(
-                criterion.value_and_gradient,
-                theta,
-                jac=True,
-                method="L-BFGS-B",
-                bounds=_bounds(criterion, above),
-                options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-14, "gtol": 1e-8},
-            )
-            theta = np.asarray(found.x, float)
+            theta = _search(criterion, theta, above)
         candidate = _polish(criterion, theta)
         if best is None or candidate.deviance < best.deviance:
             best = candidate
@@ -185,6 +214,25 @@ def _descend(criterion: SerialCriterion, theta: Floats, tolerance: float) -> Ser
         theta, above = _leave_boundary(criterion, candidate), False
     assert best is not None
     return best
+
+
+def _search(criterion: SerialCriterion, theta: Floats, above: bool) -> Floats:
+    """L-BFGS-B in units of the start."""
+    unit = units(criterion, theta)
+
+    def scaled(t: Floats) -> tuple[float, Floats]:
+        value, gradient = criterion.value_and_gradient(t * unit)
+        return value, gradient * unit
+
+    found = optimize.minimize(
+        scaled,
+        theta / unit,
+        jac=True,
+        method="L-BFGS-B",
+        bounds=_bounds(criterion, above),
+        options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-14, "gtol": 1e-8},
+    )
+    return np.asarray(found.x * unit, float)
 
 
 def _free(criterion: SerialCriterion, theta: Floats) -> Ints:
@@ -199,8 +247,9 @@ def hessian(
 ) -> Floats:
     """Central differences of the gradient; `fine` extrapolates them (Richardson)."""
     out = np.empty((theta.size, theta.size))
+    unit = units(criterion, theta)
     for i in range(theta.size):
-        h = (1e-3 if fine else 1e-4) * max(abs(float(theta[i])), 0.1)
+        h = (1e-3 if fine else 1e-4) * max(abs(float(theta[i])), 0.1 * unit[i])
         central = []
         for width in (h, h / 2) if fine else (h,):
             step = np.zeros(theta.size)
@@ -226,33 +275,35 @@ def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
             if trial_value <= value + 1e-11 * abs(value):
                 theta, value, gradient = trial, min(value, trial_value), trial_gradient
     free = _free(criterion, theta)
-    curvature, vectors = np.full(1, np.inf), np.zeros((1, 1))
-    for _ in range(12):
-        size = float(np.abs(gradient[free]).max()) if free.size else 0.0
-        if free.size:
-            h = hessian(criterion, theta, fine=False)[np.ix_(free, free)]
-            curvature, vectors = np.linalg.eigh(h)
+    unit = units(criterion, theta)[free]
+    curvature, vectors, decrement = np.full(1, np.inf), np.zeros((1, 1)), 0.0
+    for _ in range(12 if free.size else 0):
+        h = hessian(criterion, theta, fine=False)[np.ix_(free, free)]
+        curvature, vectors = np.linalg.eigh(h * np.outer(unit, unit))
+        usable = curvature > 1e-8 * max(float(curvature.max()), 1e-300)
+        along = vectors[:, usable].T @ (gradient[free] * unit)
+        decrement = float(np.sqrt((along**2 / curvature[usable]).sum()))
+        size = float(np.abs(gradient[free] * unit).max())
         if size < 1e-10:
             break
-        usable = curvature > 1e-8 * max(float(curvature.max()), 1e-300)
-        move = -vectors[:, usable] @ (vectors[:, usable].T @ gradient[free] / curvature[usable])
         proposal = theta.copy()
-        proposal[free] += move
+        proposal[free] -= unit * (vectors[:, usable] @ (along / curvature[usable]))
         if criterion.serial:
             proposal[-1] = np.clip(proposal[-1], *_bounds(criterion, False)[-1])
         new_value, new_gradient = criterion.value_and_gradient(proposal)
-        better = float(np.abs(new_gradient[free]).max()) < size
+        better = float(np.abs(new_gradient[free] * unit).max()) < size
         if not better or new_value > value + 1e-9 * (1 + abs(value)):
             break
         theta, value, gradient = proposal, new_value, new_gradient
     theta = _positive_columns(criterion, theta)
     at = criterion.evaluate(theta)
-    gradient = criterion.gradient(theta, at)
+    gradient = criterion.gradient(theta, at) * units(criterion, theta)
     return SerialOptimum(
         theta=theta,
         at=at,
         deviance=criterion.deviance(theta, at),
-        max_gradient=float(np.abs(gradient).max()) if gradient.size else 0.0,
+        max_gradient=float(np.abs(gradient).max(initial=0.0)),
+        decrement=decrement,
         boundary_slope=_boundary_slope(criterion, at),
         min_curvature=float(curvature.min()),
         eta_variance=_last_variance(curvature, vectors) if criterion.serial else float("nan"),
