@@ -13,9 +13,11 @@ from ketamine_outcomes.estimators import (
     InvalidInput,
     NotEstimable,
     Result,
+    estimating_equations,
     gee,
     quantile_regression,
 )
+from ketamine_outcomes.estimators.estimating_equations import Clusters
 
 NUMBERS = ["estimate", "std_error", "statistic", "df", "p_value", "ci_low", "ci_high"]
 FAMILIES = {
@@ -175,6 +177,21 @@ def test_exchangeable_ar1_and_corrections_equal_dense_matrices(rows: pd.DataFram
             u = slope.T @ inverse @ np.linalg.solve(np.eye(len(hat)) - hat, residual)
             meat += np.outer(u, u)
         np.testing.assert_allclose(fit.covariance, bread @ meat @ bread, rtol=1e-7)
+
+
+def test_pairs_of_long_and_short_clusters_are_counted_by_their_steps() -> None:
+    rng = np.random.default_rng(4)
+    size = np.array([1, 64, 65, 150])
+    wave = np.concatenate([np.sort(rng.choice(200, s, replace=False)) for s in size])
+    first = np.cumsum(size) - size
+    values = rng.normal(size=size.sum())
+    expected = np.zeros(np.ptp(wave) + 1)
+    for i, n in zip(first, size, strict=True):
+        for j in range(i, i + n):
+            for k in range(j + 1, i + n):
+                expected[wave[k] - wave[j]] += values[j] * values[k]
+    found = estimating_equations._pair_sums(Clusters(first, size, wave), values)
+    np.testing.assert_allclose(found, expected, atol=1e-11)
 
 
 def test_level_changes_the_interval_only(rows: pd.DataFrame) -> None:
