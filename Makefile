@@ -2,13 +2,14 @@
 # make test    the tests (parts whose program is not installed are skipped, with the reason)
 # make check   style, types, and that generated files are current
 # make docs    write the generated files again
+# make golden  the numbers of tests/golden again, with R (Debian's packages; never needed to use or test)
 PYTHON ?= python3
 CORES  ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes
 
-.PHONY: demo test check docs lock bench-mme clean
+.PHONY: demo test check docs lock golden agreement bench-mme bench-estimators clean
 
 demo: $(VENV)/.ready
 	$(BIN)/ketamine-outcomes demo --cores $(CORES)
@@ -40,9 +41,19 @@ lock:
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build --group dev pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-emit-index-url --python-version 3.11 --group build -c requirements.lock -o requirements-build.lock
 
+golden:
+	bash tests/golden/r/regenerate.sh
+
+# Digits of agreement with R, as the tests measure them, to docs/reference/estimators.
+agreement: $(VENV)/.ready
+	$(BIN)/python tests/golden/agreement.py
+
 # The peers live in an environment of their own; see benchmarks/README.md.
 bench-mme: $(VENV)/.ready benchmarks/.venv/.ready
 	$(BIN)/python benchmarks/mme/run.py --rows 1e6 1e7
+
+bench-estimators: $(VENV)/.ready benchmarks/.venv/.ready
+	$(BIN)/python -m benchmarks.estimators.run
 
 benchmarks/.venv/.ready: benchmarks/requirements.txt
 	$(PYTHON) -m venv benchmarks/.venv

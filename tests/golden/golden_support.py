@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,14 @@ CLOSED = 1e-6  # closed forms
 OPTIMISED = 1e-5  # iterative fits
 LOOSE = 1e-4  # degrees of freedom and variance parameters
 NEAR_ZERO = 1e-8  # absolute, for numbers that are 0 in R
+RECORD = os.environ.get("GOLDEN_RECORD")  # file that collects every comparison (agreement.py)
+_last_read = ""
 
 
 def golden(name: str) -> Any:
     """The result that R gave."""
+    global _last_read
+    _last_read = name
     return json.loads((HERE / "json" / f"{name}.json").read_text(encoding="utf-8"))["result"]
 
 
@@ -46,14 +51,27 @@ def by_term(values: dict[str, float], terms: Any) -> np.ndarray:
 def agree(actual: Any, expected: Any, rtol: float, what: str = "") -> None:
     """Relative agreement; missing in R must be missing here."""
     expected = [np.nan if v is None else v for v in np.ravel(np.asarray(expected, object))]
+    mine, theirs = np.ravel(np.asarray(actual, float)), np.asarray(expected, float)
+    if RECORD:
+        _record(RECORD, mine, theirs, rtol)
     np.testing.assert_allclose(
-        np.ravel(np.asarray(actual, float)),
-        np.asarray(expected, float),
+        mine,
+        theirs,
         rtol=rtol,
         atol=NEAR_ZERO * rtol,
         equal_nan=True,
         err_msg=what,
     )
+
+
+def _record(path: str, actual: np.ndarray, expected: np.ndarray, rtol: float) -> None:
+    """One line: id of the R numbers, how many were compared, the largest relative difference."""
+    known = np.isfinite(expected) & (actual != expected)
+    gap = np.abs(actual[known] - expected[known]) / np.maximum(np.abs(expected[known]), NEAR_ZERO)
+    worst = float(gap.max()) if gap.size else 0.0
+    line = {"id": _last_read, "values": int(expected.size), "worst": worst, "allowed": rtol}
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def agree_log(actual: Any, expected: Any, rtol: float, what: str = "") -> None:

@@ -116,6 +116,37 @@ def test_python_examples(folder: Path, page: str) -> None:
     assert not runner.failures, "".join(printed)
 
 
+# --- the estimators ---------------------------------------------------------------------------
+
+ESTIMATOR_PAGES = sorted(
+    p
+    for p in [
+        *(DOCS / "reference/estimators").glob("*.md"),
+        DOCS / "how-to/use-the-estimators-alone.md",
+    ]
+    if p.name not in ("agreement.md", "speed.md", "README.md")
+)
+
+
+@pytest.mark.parametrize("page", ESTIMATOR_PAGES, ids=lambda p: p.stem)
+def test_the_examples_of_the_estimators_print_what_the_page_shows(page: Path) -> None:
+    text = re.sub(r"^```.*$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
+    example = doctest.DocTestParser().get_doctest(text, {}, page.name, str(page), 0)
+    assert example.examples
+    printed: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    runner.run(example, out=printed.append)
+    assert not runner.failures, "".join(printed)
+
+
+def test_every_estimator_has_its_page() -> None:
+    from ketamine_outcomes import estimators
+
+    text = "".join(p.read_text(encoding="utf-8") for p in ESTIMATOR_PAGES)
+    calls = [n for n in estimators.__all__ if n.islower()]
+    assert [n for n in calls if f"`{n}(" not in text] == []
+
+
 # --- the figure -------------------------------------------------------------------------------
 
 

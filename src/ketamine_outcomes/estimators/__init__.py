@@ -9,35 +9,71 @@ the place of the function of that name.
 
 from __future__ import annotations
 
+from .balance import balance, effective_sample_size, standardised_mean_difference
+from .bias import bounding_factor, e_value, regression_to_mean
+from .bias_simulation import probabilistic_bias
+from .bias_tipping import tipping_point
+from .causal import aipw, weighted_difference
 from .competing import aalen_johansen
 from .cox import cox
-from .exact import exact_proportion, exact_rate, exact_rate_ratio, paired_exact
+from .cox_result import CoxResult
+from .exact import exact_proportion, exact_rate, exact_rate_ratio
+from .exact_paired import paired_exact
+from .exact_two_by_two import two_by_two
+from .gray import gray_test
+from .imputation import Imputations, impute_chained
 from .linear_mixed import linear_mixed
+from .logrank import logrank
 from .marginal import gee
-from .nonparametric import kaplan_meier, logrank
+from .meta import meta_analysis
+from .nonparametric import kaplan_meier, survival_quantiles
+from .pooling import pool_imputations
+from .quantile import quantile_regression
+from .recurrent import mean_cumulative_function
+from .restricted_mean import restricted_mean_time_lost, rmst
 from .results import EstimationError, InvalidInput, NotEstimable, Result
-from .weighting import (
-    effective_sample_size,
-    propensity_weights,
-    standardised_mean_difference,
-)
+from .single_case_table import single_case
+from .subdistribution import fine_gray
+from .weighting import propensity_weights
 
 __all__ = [
+    "CoxResult",
     "EstimationError",
+    "Imputations",
     "InvalidInput",
     "NotEstimable",
     "Result",
     "aalen_johansen",
+    "aipw",
+    "balance",
+    "bounding_factor",
     "cox",
+    "e_value",
     "effective_sample_size",
     "exact_proportion",
     "exact_rate",
     "exact_rate_ratio",
+    "fine_gray",
     "gee",
+    "gray_test",
+    "impute_chained",
     "kaplan_meier",
     "linear_mixed",
     "logrank",
+    "mean_cumulative_function",
+    "meta_analysis",
     "paired_exact",
+    "pool_imputations",
+    "probabilistic_bias",
     "propensity_weights",
+    "quantile_regression",
+    "regression_to_mean",
+    "restricted_mean_time_lost",
+    "rmst",
+    "single_case",
     "standardised_mean_difference",
+    "survival_quantiles",
+    "tipping_point",
+    "two_by_two",
+    "weighted_difference",
 ]

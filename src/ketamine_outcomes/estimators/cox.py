@@ -7,41 +7,45 @@ Firth's penalty with profile intervals.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from scipy import linalg, special
 
 from . import cox_firth
-from .cox_likelihood import Moments, RiskSets, moments, risk_sets, score_residuals
-from .inputs import Design, codes, design, numbers, refuse_collinear, survival_times
+from .cox_likelihood import Moments, RiskSets, gram, lost_digits, moments, risk_sets
+from .cox_residuals import in_data_order, score_residuals
+from .cox_result import CoxResult, Fitted
+from .inputs import (
+    codes,
+    design,
+    numbers,
+    refuse_collinear,
+    require_columns,
+    survival_times,
+)
 from .results import (
+    Bools,
     Floats,
+    Ints,
     InvalidInput,
     NotEstimable,
-    Result,
     check_level,
     coefficient_table,
 )
 
-MAX_STEPS = 60
+TIES = ("efron", "breslow", "exact")
+MAX_STEPS, MAX_HALVINGS = 60, 30
 FLAT = 1e-11  # relative gain below which the likelihood is flat
-STILL_MOVING = 1e-4  # step, in standard deviations of a covariate, that a flat likelihood allows
+STILL_MOVING = 1e-4  # change of the linear predictor (standard deviation) that a maximum allows
+ENOUGH = 1e-12  # squared length in standard errors of the last step but for rounding
+ENORMOUS = 10.0  # standard deviation of a linear predictor that separates rather than fits
+LOST = 1e-8  # relative rounding error of a risk set that is still accepted
 MONOTONE = (
     "the likelihood is monotone: {terms} separates the events from the others, so its estimate "
     "is infinite; use firth=True"
 )
-
-
-@dataclass(frozen=True)
-class _Problem:
-    sets: RiskSets
-    terms: list[str]
-    scale: Floats
-    built: Design
-    robust_by: str | None
-    unit: np.ndarray[tuple[int], np.dtype[np.int64]]
 
 
 def cox(
@@ -57,11 +61,12 @@ def cox(
     ties: str = "efron",
     firth: bool = False,
     level: float = 0.95,
-) -> Result:
+) -> CoxResult:
     """Cox regression on right-censored, left-truncated or counting-process data.
 
-    A row is at risk in (entry, time]; recurrent events (Andersen-Gill, PWP) are rows of one
-    `cluster`.
+    A row is at risk in (entry, time]. Recurrent events are rows of one `cluster`: Andersen-Gill
+    / LWYY as they are, Prentice-Williams-Peterson and Wei-Lin-Weissfeld with the number of the
+    event as `strata`.
 
     Parameters
     ----------
@@ -70,13 +75,14 @@ def cox(
     data
         One row per subject or interval.
     time, event, entry
-        Columns: end, 1 = event (any other code counts as censored: cause-specific hazards need
-        a recoded column), start.
+        Columns: end, 1 = event (any other code counts as censored: another cause needs a
+        recoded column), start.
     weights, strata, cluster, offset
-        Columns: case weights above 0, strata with their own baseline hazard, units that repeat,
-        fixed part of the linear predictor.
+        Columns: case weights (a row of weight 0 is left out), strata with their own baseline
+        hazard, units that repeat, fixed part of the linear predictor.
     ties
-        efron or breslow.
+        efron, breslow, or exact (discrete conditional logistic likelihood; with one stratum per
+        matched set it is conditional logistic regression).
     firth
         Penalise with Jeffreys' prior (finite estimates under separation); p values are
         penalised likelihood ratios and intervals are profile intervals.
@@ -85,135 +91,250 @@ def cox(
 
     Returns
     -------
-    Result
+    CoxResult
         `.coefficients` on the log hazard scale. The standard error is robust, summed by
         cluster, when `cluster` is given; robust by row when a weight is not a whole number;
         else from the information (as coxph). `.table` holds likelihood-ratio, Wald and score
-        tests of all coefficients.
+        tests of all coefficients, and the robust score test when the standard error is robust.
+
+    Raises
+    ------
+    NotEstimable
+        No event, terms that do not vary or are collinear at the event times, monotone
+        likelihood, one cluster.
+    InvalidInput
+        Columns, options or combinations that do not exist: neither exact ties nor Firth's
+        penalty takes weights or a cluster.
 
     Notes
     -----
-    R: `coxph(Surv(entry, time, event == 1) ~ ..., ties, weights, cluster)`; robust variance of
-    Lin & Wei (1989); Firth as Heinze & Schemper (2001), determinant of the full information.
+    R: `coxph(Surv(entry, time, event == 1) ~ ..., ties, weights, cluster)`. Cox (1972), Efron
+    (1977), robust variance of Lin & Wei (1989); Firth as Heinze & Schemper (2001), determinant
+    of the full information.
 
     Examples
     --------
     >>> rows = pd.DataFrame({"t": [1, 2, 3, 4, 5], "e": [1, 1, 0, 1, 1], "x": [1, 0, 1, 0, 1]})
-    >>> cox("x", rows, "t", "e").coefficients["term"].tolist()
-    ['x']
+    >>> cox("x", rows, "t", "e").coefficients["estimate"].round(4).tolist()
+    [-0.8341]
     """
     check_level(level)
-    if ties not in ("efron", "breslow"):
-        raise InvalidInput("ties must be efron or breslow")
-    if firth and (cluster or weights):
-        raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
-    problem = _prepare(formula, data, time, event, entry, weights, strata, cluster, offset, ties)
-    sets, scale = problem.sets, problem.scale
-    null = moments(sets, np.zeros(len(scale)))
-    _refuse_no_information(null, problem.terms)
-    if firth:
-        return _firth_result(problem, null, ties, level)
-    beta, fit, steps = _newton(sets, null, problem.terms)
-    naive = linalg.inv(fit.information)
+    _check_options(ties, firth, weights, cluster)
+    data, n_weightless = _weighted_rows(data, weights)
+    built = design(
+        formula,
+        data,
+        [time, event, entry, weights, strata, cluster, offset],
+        response=False,
+        intercept=False,
+    )
+    rows, terms = built.data, built.terms
+    start, stop, cause = survival_times(rows, time, event, entry)
+    weight = numbers(rows, weights) if weights else np.ones(len(rows))
+    fixed = numbers(rows, offset) if offset else np.zeros(len(rows))
+    stratum, strata_levels = (
+        codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
+    )
+    x, centre, scale = _standardised(built.x, terms)
+    built = replace(built, x=np.empty((0, len(terms))))  # the result keeps the sorted covariates
+    fixed_centre = float(fixed.mean())
+    sets = risk_sets(
+        x, start, stop, (cause == 1).astype(np.int64), stratum, weight, fixed - fixed_centre, ties
+    )
+    del x, start, stop, cause, stratum
+    unit, robust_by = _units(rows, cluster, weight, ties)
+    null = moments(sets, np.zeros(len(terms)))
+    _refuse_no_information(null, terms)
+    _refuse_lost_digits(sets, null)
+    fit = cox_firth.fit(sets, level) if firth else None
+    if fit is None:
+        beta, at, steps = _newton(sets, null, terms)
+    else:
+        beta, at, steps = fit.beta, fit.moments, fit.steps
+    _refuse_lost_digits(sets, at)
+    naive = linalg.inv(at.information)
     naive = (naive + naive.T) / 2
     covariance = naive
-    if problem.robust_by is not None:
-        residual = score_residuals(sets, fit)[0] * sets.weight[:, None]
-        n_units = int(problem.unit.max()) + 1
-        summed = np.column_stack(
-            [np.bincount(problem.unit, weights=c, minlength=n_units) for c in residual.T]
-        )
-        influence = summed @ naive
-        covariance = influence.T @ influence
-    wald = float(beta @ linalg.pinvh(covariance) @ beta)
-    score = float(null.score @ linalg.solve(null.information, null.score, assume_a="sym"))
-    ratio = 2 * (fit.log_likelihood - null.log_likelihood)
-    return Result(
-        coefficients=coefficient_table(
-            problem.terms,
-            beta / scale,
-            np.sqrt(np.diag(covariance)) / scale,
-            np.inf,
-            level,
+    tests = {
+        "likelihood ratio": 2 * (at.log_likelihood - null.log_likelihood),
+        "wald": float(beta @ at.information @ beta),
+        "score": float(null.score @ _solve(null.information, null.score)),
+    }
+    if robust_by:
+        covariance, robust_tests = _robust(sets, null, at, beta, naive, unit, terms)
+        tests |= robust_tests
+    coefficients = coefficient_table(
+        terms, beta / scale, np.sqrt(np.diag(covariance)) / scale, np.inf, level
+    )
+    diagnostics: dict[str, object] = {
+        "n_observations": len(rows),
+        "n_dropped": built.n_dropped,
+        "n_weightless": n_weightless,
+        "n_events": int(sets.died.size),
+        "n_clusters": int(unit.max()) + 1,
+        "ties": ties,
+        "level": level,
+        "standard_error": robust_by or "information",
+        "std_error_information": dict(zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)),
+        "log_likelihood_null": null.log_likelihood,
+        "converged": True,
+        "iterations": steps,
+        "max_gradient": float(np.abs(at.score).max()),
+    }
+    log_likelihood = at.log_likelihood
+    if fit is not None:
+        shift = float(np.log(scale).sum())  # determinant of the information on the user's scale
+        log_likelihood = fit.penalised + shift
+        null_penalised = cox_firth.penalised(null)
+        tests = {"likelihood ratio": 2 * (fit.penalised - null_penalised)}
+        coefficients["statistic"], coefficients["df"] = fit.likelihood_ratio, 1.0
+        coefficients["p_value"] = special.chdtrc(1, fit.likelihood_ratio)
+        coefficients["ci_low"], coefficients["ci_high"] = fit.low / scale, fit.high / scale
+        diagnostics |= {
+            "penalty": "firth",
+            "interval": "profile penalised likelihood",
+            "statistic": "penalised likelihood ratio (chi-square, 1 df)",
+            "log_likelihood_unpenalised": at.log_likelihood,
+            "log_likelihood_null": null_penalised + shift,
+            "max_gradient": fit.max_gradient,
+        }
+    return CoxResult(
+        coefficients=coefficients,
+        table=_tests(tests, len(beta)),
+        covariance=pd.DataFrame(covariance / np.outer(scale, scale), index=terms, columns=terms),
+        log_likelihood=log_likelihood,
+        diagnostics=diagnostics,
+        _fitted=Fitted(
+            sets=sets,
+            at=at,
+            beta=beta,
+            centre=centre,
+            scale=scale,
+            covariance=covariance,
+            naive=naive,
+            built=built,
+            time=time,
+            event=event,
+            entry=entry,
+            weights=weights,
+            strata=strata,
+            offset=offset,
+            strata_levels=strata_levels,
+            offset_centre=fixed_centre,
         ),
-        table=_tests([ratio, wald, score], len(beta)),
-        covariance=_frame(covariance, scale, problem.terms),
-        log_likelihood=fit.log_likelihood,
-        diagnostics={
-            **_counts(problem),
-            "ties": ties,
-            "level": level,
-            "standard_error": problem.robust_by or "information",
-            "std_error_information": dict(
-                zip(problem.terms, np.sqrt(np.diag(naive)) / scale, strict=True)
-            ),
-            "log_likelihood_null": null.log_likelihood,
-            "converged": True,
-            "iterations": steps,
-            "max_gradient": float(np.abs(fit.score).max()),
-        },
     )
 
 
-def _prepare(
-    formula: str,
-    data: pd.DataFrame,
-    time: str,
-    event: str,
-    entry: str | None,
-    weights: str | None,
-    strata: str | None,
-    cluster: str | None,
-    offset: str | None,
-    ties: str,
-) -> _Problem:
-    also = [time, event, entry, weights, strata, cluster, offset]
-    built = design(formula, data, also, response=False, intercept=False)
-    rows = built.data
-    start, stop, cause = survival_times(rows, time, event, entry)
-    n = len(rows)
-    weight = numbers(rows, weights) if weights else np.ones(n)
-    if (weight <= 0).any():
+def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | None) -> None:
+    if ties not in TIES:
+        raise InvalidInput(f"ties must be one of {', '.join(TIES)}")
+    if firth and (cluster or weights):
+        raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
+    if firth and ties == "exact":
+        raise InvalidInput("firth=True takes ties='efron' or 'breslow'")
+    if ties == "exact" and (cluster or weights):
         raise InvalidInput(
-            f"{int((weight <= 0).sum())} weights are not above 0: leave those rows out first"
+            "ties='exact' takes neither weights nor cluster: use ties='efron' with them"
         )
-    x = built.x - (built.x.mean(axis=0) if n else 0.0)
-    scale = x.std(axis=0)
-    flat = [
-        t
-        for t, s, c in zip(built.terms, scale, built.x.T, strict=True)
-        if s <= 1e-12 * max(1.0, float(np.abs(c).max()))
-    ]
-    if flat:
-        raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
-    refuse_collinear(x, built.terms)
-    sets = risk_sets(
-        x / scale,
-        start,
-        stop,
-        (cause == 1).astype(np.int64),
-        codes(rows, strata)[0] if strata else np.zeros(n, np.int64),
-        weight,
-        numbers(rows, offset) if offset else np.zeros(n),
-        ties,
-    )
-    whole = bool((weight == np.floor(weight)).all())
-    robust_by = "robust by cluster" if cluster else None if whole else "robust by row"
-    unit = codes(rows, cluster)[0] if cluster else np.arange(n)
-    if cluster and int(unit.max()) == 0:
+
+
+def _weighted_rows(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
+    """Leave out rows of weight 0 before the formula sees their levels."""
+    require_columns(data, [weights])
+    if weights is None:
+        return data, 0
+    weight = pd.to_numeric(data[weights], errors="coerce").to_numpy(float)
+    if (weight < 0).any():
+        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
+    none = weight == 0
+    if none.all():
+        raise InvalidInput(f"column {weights!r} holds no weight above 0")
+    return (data.loc[~none] if none.any() else data), int(none.sum())
+
+
+def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
+    """Covariates less their mean, in standard deviations; the mean; the standard deviation."""
+    if not terms:
+        raise InvalidInput("the formula has no term to estimate")
+    size = np.maximum(x.max(axis=0), -x.min(axis=0))
+    centre = x.mean(axis=0)
+    x = np.array(x, order="C")
+    x -= centre
+    scale = np.sqrt(np.einsum("ij,ij->j", x, x) / len(x))
+    flat = scale <= 1e-12 * size
+    if flat.any():
+        raise NotEstimable(f"{_quoted(terms, flat)} does not vary: leave it out")
+    x /= scale
+    refuse_collinear(x, terms)
+    return x, centre, scale
+
+
+def _units(
+    rows: pd.DataFrame, cluster: str | None, weight: Floats, ties: str
+) -> tuple[Ints, str | None]:
+    """Unit of the robust variance of each row, and what it is called (None: not robust)."""
+    if cluster is None:
+        whole = ties == "exact" or bool((weight == np.floor(weight)).all())
+        return np.arange(len(rows)), None if whole else "robust by row"
+    unit = codes(rows, cluster)[0]
+    if int(unit.max()) == 0:
         raise NotEstimable(
             "one cluster only: a cluster-robust standard error needs several; leave cluster out"
         )
-    return _Problem(sets, built.terms, scale, built, robust_by, unit)
+    return unit, "robust by cluster"
+
+
+def _robust(
+    sets: RiskSets,
+    null: Moments,
+    at: Moments,
+    beta: Floats,
+    naive: Floats,
+    unit: Ints,
+    terms: list[str],
+) -> tuple[Floats, dict[str, float]]:
+    """Sandwich covariance with the scores summed by unit, and the tests that rest on it."""
+    scores = _summed_scores(sets, at, unit)
+    covariance = naive @ (scores.T @ scores) @ naive
+    none = np.diag(covariance) <= 1e-20 * np.diag(naive)
+    if none.any():
+        raise NotEstimable(
+            f"the robust variance of {_quoted(terms, none)} is zero: too few clusters or rows "
+            "carry it"
+        )
+    wald = _quadratic(beta, covariance, len(scores) - 1)
+    scores = _summed_scores(sets, null, unit)
+    score = _quadratic(scores.sum(axis=0), scores.T @ scores, len(scores))
+    return covariance, {"wald": wald, "robust score": score}
+
+
+def _summed_scores(sets: RiskSets, at: Moments, unit: Ints) -> Floats:
+    """Weighted score residuals summed by unit (units, p)."""
+    residual = in_data_order(sets, score_residuals(sets, at) * sets.weight[:, None])
+    n_units = int(unit.max()) + 1
+    if n_units == len(residual):
+        return residual
+    return np.column_stack([np.bincount(unit, weights=c, minlength=n_units) for c in residual.T])
+
+
+def _quadratic(vector: Floats, covariance: Floats, rank: int) -> float:
+    """Wald-type statistic; NaN when so few units cannot carry a test of all terms."""
+    if rank < len(vector):
+        return float("nan")
+    return float(vector @ linalg.pinvh(covariance) @ vector)
 
 
 def _refuse_no_information(null: Moments, terms: list[str]) -> None:
     diagonal = np.diag(null.information)
-    silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
-    if silent:
+    if not np.isfinite(null.log_likelihood) or not np.isfinite(diagonal).all():
         raise NotEstimable(
-            f"{', '.join(map(repr, silent))} does not vary among those at risk at any event: "
-            "leave it out"
+            "the likelihood cannot be computed in double precision: check the scale of the offset, "
+            "or use ties='efron' for so many exact ties"
+        )
+    silent = diagonal <= 1e-12
+    if silent.any():
+        raise NotEstimable(
+            f"{_quoted(terms, silent)} does not vary among those at risk at any event: leave it out"
         )
     unit = 1 / np.sqrt(diagonal)
     if np.linalg.eigvalsh(null.information * np.outer(unit, unit))[0] <= 1e-11:
@@ -222,97 +343,72 @@ def _refuse_no_information(null: Moments, terms: list[str]) -> None:
         )
 
 
+def _refuse_lost_digits(sets: RiskSets, at: Moments) -> None:
+    if lost_digits(sets, at) > LOST:
+        raise NotEstimable(
+            "the hazards of some rows are so large that other risk sets lose their digits: check "
+            "the covariates and the offset for outliers"
+        )
+
+
 def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Moments, int]:
-    """Maximise the partial likelihood (covariates in standard deviations)."""
-    beta, fit = np.zeros(len(terms)), null
+    """Maximise the partial likelihood.
+
+    Near a maximum each step is the square of the one before. Where the likelihood is monotone
+    the steps keep their length and only the gain dies out.
+    """
+    beta, fit, moved = np.zeros(len(terms)), null, np.inf
+    spread = gram(sets.x, np.full(len(sets.x), 1 / len(sets.x)))
     for step_number in range(1, MAX_STEPS + 1):
         try:
-            step = linalg.solve(fit.information, fit.score, assume_a="pos")
+            step = _solve(fit.information, fit.score)
         except linalg.LinAlgError:
             _monotone(beta, terms)
+        length = float(step @ fit.score)  # squared, in standard errors
         proposed = moments(sets, beta + step)
         halvings = 0
         slack = 1e-13 * (1 + abs(fit.log_likelihood))
-        while not proposed.log_likelihood >= fit.log_likelihood - slack:
+        while not proposed.log_likelihood >= fit.log_likelihood - slack and halvings < MAX_HALVINGS:
             halvings += 1
-            if halvings > 30:
-                raise NotEstimable(
-                    "the partial likelihood could not be climbed: check the scale of the covariates"
-                )
             step = step / 2
             proposed = moments(sets, beta + step)
+        if halvings == MAX_HALVINGS:
+            break
         gain = proposed.log_likelihood - fit.log_likelihood
         beta, fit = beta + step, proposed
-        moved = float(np.abs(step).max())
-        if moved < 1e-10 * (1 + float(np.abs(beta).max())):
+        before, moved = moved, float(np.sqrt(step @ spread @ step))
+        if moved > STILL_MOVING:
+            if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > before / 4:
+                _monotone(step, terms)
+        elif length <= ENOUGH and not halvings:
             return beta, fit, step_number
-        if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > STILL_MOVING:
-            _monotone(step, terms)
-        if gain <= 0 and moved < 1e-8:
-            return beta, fit, step_number
-    _monotone(beta, terms)
-    raise AssertionError("unreachable")
+    if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
+        _monotone(beta, terms)
+    raise NotEstimable(
+        "the partial likelihood could not be climbed: check the scale of the covariates"
+    )
+
+
+def _solve(information: Floats, score: Floats) -> Floats:
+    return np.asarray(linalg.cho_solve(linalg.cho_factor(information), score), float)
 
 
 def _monotone(direction: Floats, terms: list[str]) -> None:
-    share = np.abs(direction) / np.abs(direction).max()
-    named = [t for t, s in zip(terms, share, strict=True) if s > 0.1]
-    raise NotEstimable(MONOTONE.format(terms=", ".join(map(repr, named))))
+    main = np.abs(direction) > 0.1 * np.abs(direction).max()
+    raise NotEstimable(MONOTONE.format(terms=_quoted(terms, main)))
 
 
-def _firth_result(problem: _Problem, null: Moments, ties: str, level: float) -> Result:
-    sets, scale, terms = problem.sets, problem.scale, problem.terms
-    fit = cox_firth.fit(sets, level)
-    shift = float(np.log(scale).sum())  # determinant of the information on the user's scale
-    covariance = linalg.inv(fit.moments.information)
-    table = coefficient_table(
-        terms, fit.beta / scale, np.sqrt(np.diag(covariance)) / scale, np.inf, level
-    )
-    table["statistic"] = fit.likelihood_ratio
-    table["df"] = 1.0
-    table["p_value"] = special.chdtrc(1, fit.likelihood_ratio)
-    table["ci_low"], table["ci_high"] = fit.low / scale, fit.high / scale
-    null_penalised = cox_firth.penalised(null)
-    return Result(
-        coefficients=table,
-        table=_tests([2 * (fit.penalised - null_penalised)], len(terms)),
-        covariance=_frame(covariance, scale, terms),
-        log_likelihood=fit.penalised + shift,
-        diagnostics={
-            **_counts(problem),
-            "ties": ties,
-            "level": level,
-            "penalty": "firth",
-            "interval": "profile penalised likelihood",
-            "statistic": "penalised likelihood ratio (chi-square, 1 df)",
-            "log_likelihood_unpenalised": fit.moments.log_likelihood,
-            "log_likelihood_null": null_penalised + shift,
-            "converged": True,
-            "max_gradient": fit.max_gradient,
-        },
-    )
+def _quoted(terms: list[str], which: Bools) -> str:
+    return ", ".join(repr(t) for t, w in zip(terms, which, strict=True) if w)
 
 
-def _counts(problem: _Problem) -> dict[str, object]:
-    return {
-        "n_observations": len(problem.built.data),
-        "n_dropped": problem.built.n_dropped,
-        "n_events": int(problem.sets.died.size),
-        "n_clusters": int(problem.unit.max()) + 1,
-    }
-
-
-def _tests(statistics: list[float], df: int) -> pd.DataFrame:
-    names = ["likelihood ratio", "wald", "score"][: len(statistics)]
+def _tests(statistics: dict[str, float], df: int) -> pd.DataFrame:
+    values = np.array(list(statistics.values()))
     return pd.DataFrame(
         {
-            "test": names,
-            "statistic": statistics,
+            "test": list(statistics),
+            "statistic": values,
             "df": df,
-            "p_value": special.chdtrc(df, np.asarray(statistics)),
+            "p_value": special.chdtrc(df, values),
         }
     )
-
-
-def _frame(covariance: Floats, scale: Floats, terms: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(covariance / np.outer(scale, scale), index=terms, columns=terms)

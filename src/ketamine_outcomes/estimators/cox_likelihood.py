@@ -1,50 +1,88 @@
 """Partial likelihood of the Cox model by cumulative sums.
 
-Risk-set sums come from one histogram per event time and a reverse cumulative sum, so that an
-evaluation costs one pass over the rows and one matrix product, whatever the ties. `Pair` below
-means one (event time, tie order) of Efron's approximation; Breslow has tie share 0.
+Rows are sorted once by stratum and end of follow-up. A *cell* is one event time of one stratum
+and the time until the next; cells are numbered in time order, stratum after stratum. What is at
+risk at a cell is then a cumulative sum of cells from the end of the stratum, less the rows that
+enter later, so one evaluation is linear in the rows, whatever the ties.
+
+Efron's approximation takes the l-th of d tied events out of a risk set reduced by the share
+s = l / d of the tied events. With A the sum of the weighted risks, B that of the events, and
+u = s B / (A - s B), the reduced sum is A / (1 + u) and the reduced mean of the covariates is
+mean + u * gap, where gap is the mean at risk less the mean of the events: the sums of u and u^2
+over l hold all that the ties change. Breslow has u = 0.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import sparse
 
+from .cox_exact import accumulate, tied_moments
 from .results import Floats, Ints, NotEstimable
+
+BLOCK = 8192  # rows or cells at once: they stay in the processor's cache
 
 
 @dataclass(frozen=True)
 class RiskSets:
-    """Bookkeeping of who is at risk when; built once per data set.
-
-    `enter` and `leave` are event-time indices: row i is at risk at events enter <= j < leave.
-    Event times of different strata have different indices, so strata need no loop.
-    """
+    """Who is at risk when; built once per data set. Rows that never are at risk are left out."""
 
     x: Floats  # (n, p), centred
     weight: Floats  # (n,)
-    offset: Floats  # (n,)
-    died: Ints  # rows with an event
-    at: Ints  # (n_died,) event-time index of those rows
-    enter: Ints
-    leave: Ints
-    pair_time: Ints  # (pairs,) event-time index
-    pair_share: Floats  # (pairs,) k / d, or 0 under Breslow
-    pair_weight: Floats  # (pairs,) mean weight of the tied events
-    n_times: int
+    offset: Floats  # (n,), centred
+    order: Ints  # (n,) row of the data
+    n_rows: int  # rows of the data
+    first: Ints  # (m,) first row of each cell
+    enter: Ints  # (n,) first cell at which the row is at risk; its own cell is the last
+    late: Ints  # rows that enter after the first cell of their stratum, by `before`
+    before: Ints  # the last cell before they enter
+    died: Ints  # rows with an event, by cell
+    at: Ints  # their cell
+    died_x: Floats  # (p,) weighted sum of their covariates
+    n_died: Ints  # (m,)
+    event_weight: Floats  # (m,) sum of the weights of the events
+    stratum_first: Ints  # (strata + 1,) first cell of each stratum with an event, and m
+    stratum: Ints  # (strata,) its code
+    time: Floats  # (m,)
+    ties: str
+    tied: Ints  # cells with several events
+    tied_rows: Ints  # rows of their events
+    tied_first: Ints  # where each tied cell begins in tied_rows
+    tied_at: Ints  # which tied cell an event belongs to
+    share: Floats  # Efron's share l / d of each of them, in any order within the cell
+
+    @property
+    def sizes(self) -> Ints:
+        """Rows of each cell."""
+        return np.asarray(np.diff(np.r_[self.first, self.weight.size]), np.int64)
+
+    @property
+    def mean_weight(self) -> Floats:
+        """Mean weight of the events of each cell."""
+        return self.event_weight / self.n_died
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Log partial likelihood and what belongs to it at one coefficient vector."""
+    """Log partial likelihood and what belongs to it at one coefficient vector.
+
+    Risks are relative to the largest of the stratum, whose linear predictor is `shift`.
+    """
 
     log_likelihood: float
     score: Floats
     information: Floats
-    risk: Floats  # exp(linear predictor), unweighted
-    pair_sum: Floats  # (pairs,) weighted risk of the pair
-    pair_mean: Floats  # (pairs, p) mean covariates of the pair
+    risk: Floats  # (n,) exp(linear predictor - shift), unweighted
+    shift: Floats  # (strata,)
+    total: Floats  # (m,) weighted risk at the cell (A)
+    tied_mean: Floats  # (tied, p) mean covariates at the tied cells
+    gap: Floats  # (tied, p) that less the mean of the events
+    tied_total: Floats  # (tied,) weighted risk of the events (B)
+    u1: Floats  # (tied,) sum of u
+    u2: Floats  # (tied,) sum of u^2
 
 
 def risk_sets(
@@ -57,12 +95,12 @@ def risk_sets(
     offset: Floats,
     ties: str,
 ) -> RiskSets:
-    """Sort out event times, risk intervals and tied events.
+    """Sort the rows and find event times, risk intervals and tied events.
 
     Parameters
     ----------
     x
-        Covariates (n, p); they are centred here.
+        Covariates (n, p), centred.
     start, stop
         At risk in (start, stop]; start -inf without delayed entry.
     event
@@ -72,153 +110,272 @@ def risk_sets(
     weight, offset
         Case weights above 0 and fixed part of the linear predictor.
     ties
-        efron or breslow.
+        efron, breslow or exact.
     """
-    n = stop.size
-    died = np.flatnonzero(event == 1)
-    if died.size == 0:
+    events = event == 1
+    if not events.any():
         raise NotEstimable("no event was observed: a hazard ratio cannot be estimated")
-    # time ranks make (stratum, time) one integer key
-    values, rank = np.unique(np.r_[start, stop], return_inverse=True)
-    base = values.size + 1
-    key = stratum.astype(np.int64) * base
-    stop_key, start_key = key + rank[n:], key + rank[:n]
-    times, at = np.unique(stop_key[died], return_inverse=True)
-    leave = np.searchsorted(times, stop_key, side="right")
-    enter = np.searchsorted(times, start_key, side="right")
-    tied = np.bincount(at, minlength=times.size)
-    total = np.bincount(at, weights=weight[died], minlength=times.size)
-    pair_time = np.repeat(np.arange(times.size), tied)
-    order = np.arange(died.size) - np.repeat(np.cumsum(tied) - tied, tied)
-    share = order / tied[pair_time] if ties == "efron" else np.zeros(died.size)
-    centre = np.average(x, axis=0, weights=weight) if x.shape[1] else np.zeros(0)
+    order = np.argsort(stop)
+    if stratum.any():
+        order = order[np.argsort(stratum[order], kind="stable")]
+    stop, layer, hit = stop[order], stratum[order], events[order]
+    is_new = np.r_[True, (stop[1:] != stop[:-1]) | (layer[1:] != layer[:-1])]
+    groups = np.flatnonzero(is_new)  # rows of one stratum that end together
+    with_event = np.logical_or.reduceat(hit, groups)
+    cell_row = groups[with_event]
+    leave = np.repeat(np.cumsum(with_event), np.diff(np.r_[groups, stop.size]))
+    cell_time, cell_layer = stop[cell_row], layer[cell_row]
+    # first cell of the stratum of each row
+    opening = np.searchsorted(cell_layer, np.arange(layer[-1] + 1))[layer]
+    enter = opening
+    if np.isfinite(start).any():
+        times, rank = np.unique(cell_time, return_inverse=True)
+        keys = cell_layer * (times.size + 1) + rank + 1
+        passed = np.searchsorted(times, start[order], side="right")
+        enter = np.searchsorted(keys, layer * (times.size + 1) + passed, side="right")
+    at_risk = enter < leave
+    if not at_risk.all():
+        order, leave, enter, opening = (a[at_risk] for a in (order, leave, enter, opening))
+    own = leave - 1
+    m = cell_time.size
+    late = np.flatnonzero(enter > opening)
+    late = late[np.argsort(enter[late], kind="stable")]
+    died = np.flatnonzero(hit[at_risk])
+    at = own[died]
+    n_died = np.bincount(at, minlength=m)
+    weight, offset, x = weight[order], offset[order], np.take(x, order, axis=0)
+    several = n_died > 1
+    if ties == "breslow":
+        several[:] = False
+    tied = np.flatnonzero(several)
+    tied_rows = died[several[at]]
+    counts = n_died[tied]
+    tied_first = np.cumsum(counts) - counts
+    tied_at = np.repeat(np.arange(tied.size), counts)
+    stratum_first = np.flatnonzero(np.r_[True, cell_layer[1:] != cell_layer[:-1]])
     return RiskSets(
-        x=x - centre,
+        x=x,
         weight=weight,
-        offset=offset - float(np.average(offset, weights=weight)),
+        offset=offset,
+        order=order,
+        n_rows=stop.size,
+        first=np.flatnonzero(np.r_[True, own[1:] != own[:-1]]),
+        enter=enter,
+        late=late,
+        before=enter[late] - 1,
         died=died,
-        at=at.astype(np.int64),
-        enter=enter.astype(np.int64),
-        leave=leave.astype(np.int64),
-        pair_time=pair_time.astype(np.int64),
-        pair_share=np.asarray(share, float),
-        pair_weight=(total / tied)[pair_time],
-        n_times=int(times.size),
+        at=at,
+        died_x=np.bincount(died, weights=weight[died], minlength=order.size) @ x,
+        n_died=n_died,
+        event_weight=np.asarray(np.bincount(at, weights=weight[died], minlength=m), float),
+        stratum_first=np.r_[stratum_first, m],
+        stratum=cell_layer[stratum_first],
+        time=cell_time,
+        ties=ties,
+        tied=tied,
+        tied_rows=tied_rows,
+        tied_first=tied_first,
+        tied_at=tied_at,
+        share=(np.arange(tied_rows.size) - tied_first[tied_at]) / counts[tied_at],
     )
 
 
-def at_risk_sums(sets: RiskSets, values: Floats) -> Floats:
-    """Sum of `values` (n,) or (n, k) over the rows at risk at each event time."""
-    flat = values.reshape(values.shape[0], -1)
-    out = np.empty((sets.n_times, flat.shape[1]))
-    m = sets.n_times
-    for column in range(flat.shape[1]):
-        change = np.bincount(sets.leave, weights=flat[:, column], minlength=m + 1)
-        change -= np.bincount(sets.enter, weights=flat[:, column], minlength=m + 1)
-        # rows leaving after j minus rows entering after j, from the last event time backwards
-        out[:, column] = np.cumsum(change[::-1])[::-1][1:]
-    return out.reshape((m, *values.shape[1:]))
+def at_risk(sets: RiskSets, values: Floats) -> Floats:
+    """Sum of `values` (n,) over the rows at risk at each cell (m,)."""
+    cells = np.add.reduceat(values, sets.first)
+    if sets.late.size:
+        cells -= np.bincount(sets.before, weights=values[sets.late], minlength=cells.size)
+    _from_the_end(cells, sets.stratum_first)
+    return cells
 
 
-def event_sums(sets: RiskSets, values: Floats) -> Floats:
-    """Sum of `values` over the events of each event time."""
-    flat = values[sets.died].reshape(sets.died.size, -1)
-    out = np.column_stack([np.bincount(sets.at, weights=c, minlength=sets.n_times) for c in flat.T])
-    return out.reshape((sets.n_times, *values.shape[1:]))
+def lost_digits(sets: RiskSets, at: Moments) -> float:
+    """Largest relative rounding error of a risk set: rows that enter late are subtracted again."""
+    if not sets.late.size:
+        return 0.0
+    gross = np.add.reduceat(sets.weight * at.risk, sets.first)
+    _from_the_end(gross, sets.stratum_first)
+    return float(np.finfo(float).eps * (gross / at.total).max())
 
 
-def _pairs(sets: RiskSets, values: Floats) -> Floats:
-    """Risk-set sums of each pair: everybody less the tie share of the events."""
-    everybody = at_risk_sums(sets, values)[sets.pair_time]
-    share = sets.pair_share.reshape((-1, *(1,) * (values.ndim - 1)))
-    if not sets.pair_share.any():
-        return everybody
-    return everybody - share * event_sums(sets, values)[sets.pair_time]
+def at_risk_products(sets: RiskSets, values: Floats, x: Floats) -> Floats:
+    """Sum of `values` (n,) times rows of `x` (n, k) over the rows at risk at each cell (m, k)."""
+    out = np.empty((sets.time.size, x.shape[1]))
+    for cells, sums in _blocks(sets, values, x):
+        out[cells] = sums
+    return out
 
 
+def _blocks(sets: RiskSets, values: Floats, x: Floats) -> Iterator[tuple[slice, Floats]]:
+    """`at_risk_products` by blocks of cells, from the last to the first."""
+    m = sets.time.size
+    row = np.r_[sets.first, values.size]
+    late = np.searchsorted(sets.before, np.arange(m + 1)) if sets.late.size else None
+    starts = sets.stratum_first
+    carry = np.zeros(x.shape[1])
+    for begin in range((m - 1) // BLOCK * BLOCK, -1, -BLOCK):
+        end = min(begin + BLOCK, m)
+        a, b = row[begin], row[end]
+        sums = grouped(values[a:b], np.arange(b - a), row[begin:end] - a, x[a:b])
+        if late is not None:
+            a, b = late[begin], late[end]
+            rows = sets.late[a:b]
+            sums -= grouped(values[rows], rows, late[begin:end] - a, x)
+        # cumulative from the end of each stratum; the last one may go on in the block before
+        cut = starts[np.searchsorted(starts, begin, side="right") : np.searchsorted(starts, end)]
+        if starts[np.searchsorted(starts, end)] != end:
+            sums[-1] += carry
+        _from_the_end(sums, np.r_[begin, cut, end] - begin)
+        carry = sums[0].copy()
+        yield slice(begin, end), sums
+
+
+def until(sets: RiskSets, per_cell: Floats) -> Floats:
+    """Sum of a quantity of the cells (m,) or (m, k) over those at which each row is at risk."""
+    total = per_cell.copy()
+    accumulate(total, sets.stratum_first)
+    out = np.repeat(total, sets.sizes, axis=0)
+    if sets.late.size:
+        out[sets.late] -= total[sets.before]
+    return out
+
+
+def _from_the_end(cells: Floats, edges: Ints) -> None:
+    """Cumulative sums from the end of each segment, in place."""
+    accumulate(cells[::-1], edges[-1] - edges[::-1])
+
+
+def grouped(values: Floats, rows: Ints, first: Ints, x: Floats) -> Floats:
+    """Sum of values[i] * x[rows[i]] over groups of i that begin at `first`."""
+    pattern = np.asarray(rows, np.int32), np.r_[first, rows.size].astype(np.int32)
+    matrix = sparse.csr_matrix((values, *pattern), shape=(first.size, x.shape[0]), copy=False)
+    return np.asarray(matrix @ x)
+
+
+def gram(x: Floats, load: Floats) -> Floats:
+    """x' diag(load) x, by blocks of rows."""
+    p = x.shape[1]
+    out = np.zeros((p, p))
+    for a in range(0, x.shape[0], BLOCK):
+        block = x[a : a + BLOCK]
+        out += block.T @ (block * load[a : a + BLOCK, None])
+    return out
+
+
+@np.errstate(over="ignore", under="ignore", divide="ignore", invalid="ignore")
 def moments(sets: RiskSets, beta: Floats) -> Moments:
-    """Log partial likelihood, score and information at `beta`."""
+    """Log partial likelihood, score and information at `beta`.
+
+    The log likelihood is NaN where double precision does not hold the risks.
+    """
     linear = sets.x @ beta + sets.offset
-    top = float(linear.max())
-    risk = np.exp(linear - top)
+    opening = sets.first[sets.stratum_first[:-1]]
+    shift = np.maximum.reduceat(linear, opening)
+    if shift.size == 1:
+        linear -= shift[0]
+    else:
+        linear -= np.repeat(shift, np.diff(np.r_[opening, linear.size]))
+    risk = np.exp(linear)
     weighted = sets.weight * risk
-    pair_sum = _pairs(sets, weighted)
-    pair_mean = _pairs(sets, weighted[:, None] * sets.x) / pair_sum[:, None]
-    died, w = sets.died, sets.pair_weight
-    log_likelihood = float(sets.weight[died] @ linear[died] - w @ (np.log(pair_sum) + top))
-    score = sets.weight[died] @ sets.x[died] - w @ pair_mean
-    exposure, tied = _exposure(sets, w / pair_sum)
-    load = weighted * exposure
-    load[died] -= weighted[died] * tied
-    information = sets.x.T @ (load[:, None] * sets.x) - pair_mean.T @ (w[:, None] * pair_mean)
-    return Moments(
-        log_likelihood,
-        score,
-        (information + information.T) / 2,
-        np.exp(linear),
-        pair_sum * np.exp(top),
-        pair_mean,
+    total = at_risk(sets, weighted)
+    exact = sets.ties == "exact"
+    whole = sets.event_weight.copy()
+    if exact:
+        whole[sets.tied] = 0.0
+    mean_sum, mean_gram, tied_mean = _mean_moments(sets, weighted, total, whole)
+    log_likelihood = float(sets.weight[sets.died] @ linear[sets.died] - whole @ np.log(total))
+    score = sets.died_x - mean_sum
+    k, p = sets.tied.size, beta.size
+    gap, tied_total, u1, u2 = np.zeros((k, p)), np.zeros(k), np.zeros(k), np.zeros(k)
+    if k and not exact:
+        w = weighted[sets.tied_rows]
+        tied_total = np.add.reduceat(w, sets.tied_first)
+        gap = tied_mean - grouped(w, sets.tied_rows, sets.tied_first, sets.x) / tied_total[:, None]
+        part = sets.share * (tied_total / total[sets.tied])[sets.tied_at]
+        mean_weight = sets.mean_weight[sets.tied]
+        log_likelihood -= float(mean_weight[sets.tied_at] @ np.log1p(-part))
+        u = part / (1 - part)
+        u1, u2 = np.add.reduceat(u, sets.tied_first), np.add.reduceat(u * u, sets.tied_first)
+        score -= (mean_weight * u1) @ gap
+    at = Moments(
+        log_likelihood, score, np.empty(0), risk, shift, total, tied_mean, gap, tied_total, u1, u2
     )
+    if exact:
+        tied_value, tied_score, tied_information = tied_moments(sets, risk)
+        log_likelihood, score = log_likelihood + tied_value, score + tied_score
+        untied = (sets.n_died == 1).astype(float)
+        information = _information(sets, at, untied, mean_gram) + tied_information
+    else:
+        information = _information(sets, at, np.ones(total.size), mean_gram)
+    if not np.isfinite(information).all():
+        log_likelihood = float("nan")
+    return replace(at, log_likelihood=log_likelihood, score=score, information=information)
 
 
-def _exposure(sets: RiskSets, per_pair: Floats) -> tuple[Floats, Floats]:
-    """Sum of a pair quantity over the event times of each row, and its tie share (events)."""
-    m = sets.n_times
-    flat = per_pair.reshape(per_pair.shape[0], -1)
-    out = np.empty((sets.enter.size, flat.shape[1]))
-    tied = np.empty((sets.died.size, flat.shape[1]))
-    for column in range(flat.shape[1]):
-        jump = np.bincount(sets.pair_time, weights=flat[:, column], minlength=m)
-        total = np.r_[0.0, np.cumsum(jump)]
-        out[:, column] = total[sets.leave] - total[sets.enter]
-        shared = np.bincount(sets.pair_time, weights=sets.pair_share * flat[:, column], minlength=m)
-        tied[:, column] = shared[sets.at]
-    shape = per_pair.shape[1:]
-    return out.reshape((-1, *shape)), tied.reshape((-1, *shape))
+def _mean_moments(
+    sets: RiskSets, weighted: Floats, total: Floats, load: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Over the mean covariates at the cells: their sum and Gram matrix, loaded; the tied cells'."""
+    p = sets.x.shape[1]
+    summed, squared, tied = np.zeros(p), np.zeros((p, p)), np.empty((sets.tied.size, p))
+    for cells, mean in _blocks(sets, weighted, sets.x):
+        mean /= total[cells, None]
+        summed += load[cells] @ mean
+        squared += mean.T @ (mean * load[cells, None])
+        a, b = np.searchsorted(sets.tied, [cells.start, cells.stop])
+        tied[a:b] = mean[sets.tied[a:b] - cells.start]
+    return summed, squared, tied
 
 
-def score_residuals(sets: RiskSets, at: Moments) -> tuple[Floats, Floats]:
-    """Score residuals (n, p) and martingale residuals (n,), per unit of weight.
-
-    Exact under Efron's ties: an event takes part in its own risk set with the share that the
-    approximation leaves it. R: `residuals(fit, type = "score")`.
-    """
-    hazard = sets.pair_weight / at.pair_sum
-    h, h_tied = _exposure(sets, hazard)
-    hx, hx_tied = _exposure(sets, hazard[:, None] * at.pair_mean)
-    died = sets.died
-    h[died] -= h_tied
-    hx[died] -= hx_tied
-    residual = -at.risk[:, None] * (sets.x * h[:, None] - hx)
-    m = sets.n_times
-    count = np.bincount(sets.pair_time, minlength=m)
-    mean = np.column_stack(
-        [np.bincount(sets.pair_time, weights=c, minlength=m) / count for c in at.pair_mean.T]
-    )
-    residual[died] += sets.x[died] - mean[sets.at]
-    martingale = -at.risk * h
-    martingale[died] += 1.0
-    return residual, martingale
+def means(sets: RiskSets, at: Moments) -> Floats:
+    """Mean covariates at risk at each cell (m, p)."""
+    out = at_risk_products(sets, sets.weight * at.risk, sets.x)
+    out /= at.total[:, None]
+    return out
 
 
-def firth_score(sets: RiskSets, at: Moments) -> Floats:
-    """Gradient of half the log determinant of the information (Firth 1993).
+def hazard(sets: RiskSets, at: Moments) -> Floats:
+    """Increment of the baseline hazard at each cell (relative to the stratum's `shift`)."""
+    jump = sets.event_weight / at.total
+    jump[sets.tied] += (sets.mean_weight / at.total)[sets.tied] * at.u1
+    return jump
 
-    With L L' the inverse information and z = x L, each pair adds the weighted third central
-    moment sum_a kappa3(z_a, z_a, x) to the trace of I^-1 dI/dbeta.
-    """
-    inverse = np.linalg.inv(at.information)
-    z = sets.x @ np.linalg.cholesky((inverse + inverse.T) / 2)
+
+def hazard_mean(sets: RiskSets, at: Moments) -> Floats:
+    """Sum over the tied events of hazard increment times mean covariates (m, p)."""
+    out = means(sets, at)
+    out *= hazard(sets, at)[:, None]
+    scale = (sets.mean_weight / at.total)[sets.tied]
+    out[sets.tied] += (scale * (at.u1 + at.u2))[:, None] * at.gap
+    return out
+
+
+def hazard_variance(sets: RiskSets, at: Moments) -> Floats:
+    """Increment of the variance of the baseline hazard at each cell, coefficients known."""
+    out = sets.event_weight / at.total**2
+    scale = (sets.mean_weight / at.total**2)[sets.tied]
+    out[sets.tied] += scale * (2 * at.u1 + at.u2)
+    return out
+
+
+def information(sets: RiskSets, at: Moments, multiplier: Floats) -> Floats:
+    """Sum over the event times of the variance of the covariates at risk, times `multiplier`."""
     weighted = sets.weight * at.risk
-    total = at.pair_sum
-    mean_x, p = at.pair_mean, sets.x.shape[1]
-    size = np.einsum("ij,ij->i", z, z)
-    mean_z = _pairs(sets, weighted[:, None] * z) / total[:, None]
-    mean_size = _pairs(sets, weighted * size) / total
-    size_x = _pairs(sets, (weighted * size)[:, None] * sets.x) / total[:, None]
-    cross = np.empty((total.size, p))
-    for b in range(p):
-        zx = _pairs(sets, (weighted * sets.x[:, b])[:, None] * z) / total[:, None]
-        cross[:, b] = np.einsum("ij,ij->i", mean_z, zx - mean_z * mean_x[:, [b]])
-    third = size_x - mean_size[:, None] * mean_x - 2 * cross
-    return np.asarray(0.5 * sets.pair_weight @ third, float)
+    gram_of_means = _mean_moments(sets, weighted, at.total, sets.event_weight * multiplier)[1]
+    return _information(sets, at, multiplier, gram_of_means)
+
+
+def _information(sets: RiskSets, at: Moments, multiplier: Floats, mean_gram: Floats) -> Floats:
+    weighted = sets.weight * at.risk
+    load = until(sets, hazard(sets, at) * multiplier)
+    load *= weighted
+    if not sets.tied.size or sets.ties == "exact":
+        result = gram(sets.x, load) - mean_gram
+        return (result + result.T) / 2
+    scale = (sets.mean_weight * multiplier)[sets.tied]
+    back = scale * at.u1 / at.tied_total
+    load[sets.tied_rows] -= weighted[sets.tied_rows] * back[sets.tied_at]
+    cross = (at.tied_mean * (scale * at.u1)[:, None]).T @ at.gap
+    result = gram(sets.x, load) - mean_gram - gram(at.gap, scale * at.u2)
+    result -= cross + cross.T
+    return (result + result.T) / 2

@@ -1,4 +1,4 @@
-"""Exact inference on counts and on few pairs.
+"""Exact inference on one or two counts.
 
 Intervals invert the exact tail probabilities (Clopper & Pearson 1934; Garwood 1936) or their
 mid-P version (Lancaster 1961; Berry & Armitage 1995), which is shorter but may cover a little
@@ -8,27 +8,37 @@ less than stated. A zero count always carries its bound.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import log
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 from scipy import optimize, special
 
-from .results import Floats, InvalidInput, NotEstimable, Result, check_level, t_quantile
+from .exact_masses import SAME, binomial_masses, tails
+from .results import InvalidInput, NotEstimable, Result, check_level
 
-SIGN_FLIP_LIMIT = 22  # 2^22 sums of signs are held at once
+LARGEST = 10**9  # the incomplete beta function loses digits above it
 
 
-def _count(value: float, name: str) -> int:
-    if not np.isfinite(value) or value < 0 or value != int(value):
-        raise InvalidInput(f"{name} must be a whole number, 0 or more")
-    return int(value)
+def check_count(value: float, name: str) -> int:
+    """Return a whole number of 0 or more as int, else raise."""
+    try:
+        count = float(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} must be a number") from None
+    if not 0 <= count <= LARGEST or count != int(count):
+        raise InvalidInput(f"{name} must be a whole number from 0 to 1e9")
+    return int(count)
 
 
 def _exposure(value: float, name: str) -> float:
-    if not np.isfinite(value) or value <= 0:
+    try:
+        exposure = float(value)
+    except (TypeError, ValueError):
+        raise InvalidInput(f"{name} must be a number") from None
+    if not np.isfinite(exposure) or exposure <= 0:
         raise InvalidInput(f"{name} must be above 0")
-    return float(value)
+    return exposure
 
 
 def _root(function: Callable[[float], float], low: float, high: float) -> float:
@@ -99,7 +109,7 @@ def exact_rate(events: int, exposure: float, level: float = 0.95, mid_p: bool = 
     [0.036889]
     """
     check_level(level)
-    x, time = _count(events, "events"), _exposure(exposure, "exposure")
+    x, time = check_count(events, "events"), _exposure(exposure, "exposure")
     low, high = poisson_interval(x, level, mid_p)
     return Result(
         table=pd.DataFrame(
@@ -134,7 +144,7 @@ def exact_proportion(events: int, n: int, level: float = 0.95, mid_p: bool = Fal
     [0.975]
     """
     check_level(level)
-    x, size = _count(events, "events"), _count(n, "n")
+    x, size = check_count(events, "events"), check_count(n, "n")
     if size == 0:
         raise NotEstimable("n is 0: there is no proportion of nothing")
     if x > size:
@@ -183,12 +193,13 @@ def exact_rate_ratio(
     [1.0]
     """
     check_level(level)
-    a, b = _count(events_1, "events_1"), _count(events_2, "events_2")
+    a, b = check_count(events_1, "events_1"), check_count(events_2, "events_2")
     t1, t2 = _exposure(exposure_1, "exposure_1"), _exposure(exposure_2, "exposure_2")
     if a + b == 0:
         raise NotEstimable("no event in either group: give each rate its own bound (exact_rate)")
-    low, high = binomial_interval(a, a + b, level, mid_p)
-    share = t1 / (t1 + t2)
+    low_a, high_a = binomial_interval(a, a + b, level, mid_p)
+    # the interval of the other share: 1 - high_a would lose digits when high_a is close to 1
+    low_b, high_b = binomial_interval(b, a + b, level, mid_p)
     return Result(
         table=pd.DataFrame(
             {
@@ -197,9 +208,9 @@ def exact_rate_ratio(
                 "events_2": [b],
                 "exposure_2": [t2],
                 "estimate": [(a / t1) / (b / t2) if b else float("inf")],
-                "p_value": [_binomial_p(a, a + b, share, mid_p)],
-                "ci_low": [low / (1 - low) * t2 / t1],
-                "ci_high": [high / (1 - high) * t2 / t1 if high < 1 else float("inf")],
+                "p_value": [binomial_p(a, a + b, log(t1) - log(t2), mid_p)],
+                "ci_low": [low_a / high_b * t2 / t1],
+                "ci_high": [high_a / low_b * t2 / t1 if low_b > 0 else float("inf")],
                 "method": ["mid-P conditional" if mid_p else "exact conditional"],
             }
         ),
@@ -207,137 +218,13 @@ def exact_rate_ratio(
     )
 
 
-def _binomial_p(x: int, n: int, p: float, mid_p: bool) -> float:
-    k = np.arange(n + 1)
-    log_pmf = (
-        special.gammaln(n + 1)
-        - special.gammaln(k + 1)
-        - special.gammaln(n - k + 1)
-        + special.xlogy(k, p)
-        + special.xlog1py(n - k, -p)
-    )
-    pmf = np.exp(log_pmf)
-    if mid_p:
-        below, above = pmf[:x].sum() + pmf[x] / 2, pmf[x + 1 :].sum() + pmf[x] / 2
-        return float(min(1.0, 2 * min(below, above)))
-    return float(min(1.0, pmf[pmf <= pmf[x] * (1 + 1e-7)].sum()))
+def binomial_p(x: int, n: int, log_odds: float, mid_p: bool) -> float:
+    """Two-sided p value of x of n against a proportion, as `binom.test`.
 
-
-def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
-    """Tests that paired differences centre at 0: sign-flip, Wilcoxon, sign test, paired t.
-
-    Parameters
-    ----------
-    differences
-        One number per pair; missing values are left out and counted.
-    level
-        Confidence level of the t interval.
-
-    Returns
-    -------
-    Result
-        `.table` with one row per test: test, n, estimate (mean difference), statistic, df,
-        p_value, min_p (smallest p value that this many pairs can give), ci_low, ci_high.
-        Sign-flip: statistic = sum, all 2^n sign patterns up to 22 pairs. Wilcoxon: exact with
-        midranks, zeros left out, twice the smaller tail. Paired t needs two pairs that differ.
-
-    Notes
-    -----
-    R: enumeration of the signs; `wilcox.test(exact = TRUE)` without ties; `binom.test`;
-    `t.test(differences)`.
-
-    Examples
-    --------
-    >>> table = paired_exact([-1, -1, -1]).table
-    >>> table.loc[table["test"] == "sign_flip", "p_value"].tolist()
-    [0.25]
+    Under mid_p twice the smaller mid-P tail.
     """
-    check_level(level)
-    values = np.asarray(differences, float).reshape(-1)
-    x = values[~np.isnan(values)]
-    if x.size == 0:
-        raise InvalidInput("no pair has both values")
-    if not np.isfinite(x).all():
-        raise InvalidInput("a difference is not finite")
-    rows = [_sign_flip(x), _wilcoxon(x), _sign_test(x), _paired_t(x, level)]
-    table = pd.DataFrame(rows)
-    table.insert(2, "estimate", x.mean())
-    return Result(
-        table=table,
-        diagnostics={
-            "level": level,
-            "n_observations": int(x.size),
-            "n_dropped": int(values.size - x.size),
-        },
-    )
-
-
-def _row(
-    test: str,
-    n: int,
-    statistic: float,
-    p_value: float,
-    min_p: float = float("nan"),
-    df: float = float("nan"),
-    ci: tuple[float, float] = (float("nan"), float("nan")),
-) -> dict[str, object]:
-    return {
-        "test": test,
-        "n": n,
-        "statistic": statistic,
-        "df": df,
-        "p_value": p_value,
-        "min_p": min_p,
-        "ci_low": ci[0],
-        "ci_high": ci[1],
-    }
-
-
-def _sign_flip(x: Floats) -> dict[str, object]:
-    n, total = x.size, float(x.sum())
-    if n > SIGN_FLIP_LIMIT:
-        return _row("sign_flip", n, total, float("nan"), 2.0 ** (1 - n))
-    size = np.abs(x)
-    sums = np.zeros(1)
-    for s in size:
-        sums = np.concatenate([sums - s, sums + s])
-    # sums that are equal but for rounding count as equal
-    p = float((np.abs(sums) >= abs(total) - 1e-9 * size.sum()).mean())
-    return _row("sign_flip", n, total, p, 2.0 ** (1 - n))
-
-
-def _wilcoxon(x: Floats) -> dict[str, object]:
-    nonzero = x[x != 0]
-    n = nonzero.size
-    if n == 0:
-        return _row("wilcoxon", 0, 0.0, 1.0, 1.0)
-    _, inverse, counts = np.unique(np.abs(nonzero), return_inverse=True, return_counts=True)
-    # doubled midranks are whole numbers
-    doubled = (2 * np.cumsum(counts) - counts + 1)[inverse]
-    observed = int(doubled[nonzero > 0].sum())
-    ways = np.zeros(int(doubled.sum()) + 1)
-    ways[0] = 1.0
-    for d in doubled:
-        shifted = np.zeros_like(ways)
-        shifted[d:] = ways[: ways.size - d]
-        ways = (ways + shifted) / 2
-    p = min(1.0, 2 * min(float(ways[: observed + 1].sum()), float(ways[observed:].sum())))
-    return _row("wilcoxon", n, observed / 2, p, 2.0 ** (1 - n))
-
-
-def _sign_test(x: Floats) -> dict[str, object]:
-    positive, n = int((x > 0).sum()), int((x != 0).sum())
-    p = _binomial_p(positive, n, 0.5, False) if n else 1.0
-    return _row("sign_test", n, float(positive), p, 2.0 ** (1 - n) if n else 1.0)
-
-
-def _paired_t(x: Floats, level: float) -> dict[str, object]:
-    n = x.size
-    spread = float(x.std(ddof=1)) if n > 1 else float("nan")
-    if not spread > 1e-12 * float(np.abs(x).max()):
-        return _row("paired_t", n, float("nan"), float("nan"), df=float(n - 1))
-    std_error = spread / float(np.sqrt(n))
-    mean, t = float(x.mean()), float(x.mean()) / std_error
-    half = float(t_quantile(level, n - 1)) * std_error
-    p = float(2 * special.stdtr(n - 1, -abs(t)))
-    return _row("paired_t", n, t, p, df=float(n - 1), ci=(mean - half, mean + half))
+    counts, masses = binomial_masses(n, log_odds)
+    below, here, above = tails(masses, x - int(counts[0]))
+    if mid_p:
+        return min(1.0, 2 * min(below, above) + here)
+    return min(1.0, float(masses[masses <= here * SAME].sum()))

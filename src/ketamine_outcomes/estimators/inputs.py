@@ -31,6 +31,7 @@ class Design:
     data: pd.DataFrame
     n_dropped: int
     spec: Any
+    index: pd.Index  # labels of these rows in the data that were given
 
     def new(self, data: pd.DataFrame) -> Floats:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
@@ -38,7 +39,7 @@ class Design:
 
         try:
             with warnings.catch_warnings():
-                # an unknown level would silently count as the first one
+                # formulaic would take an unknown level for the reference level
                 warnings.simplefilter("error", DataMismatchWarning)
                 matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
         except (*_formula_errors(), DataMismatchWarning) as error:
@@ -90,6 +91,19 @@ def numbers(data: pd.DataFrame, name: str) -> Floats:
     return values
 
 
+def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Floats | None]:
+    """Rows of weight above 0 with their weights; all rows and None without a column."""
+    if name is None:
+        return rows, None
+    weight = numbers(rows, name)
+    if (weight < 0).any():
+        raise InvalidInput(f"column {name!r} holds {int((weight < 0).sum())} negative weights")
+    if not (weight > 0).any():
+        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
+    kept = weight > 0
+    return rows.loc[kept].reset_index(drop=True), weight[kept]
+
+
 def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
     """A column as 0, 1, 2 ... with the index of its sorted distinct values."""
     column = data[name]
@@ -111,20 +125,21 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:
     """Make times that differ only by rounding equal (timefix of R's survival)."""
-    pooled = np.unique(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = np.sort(np.concatenate([a[np.isfinite(a)] for a in arrays]))
+    pooled = pooled[np.diff(pooled, prepend=-np.inf) > 0]
     if pooled.size < 2:
         return arrays
     gap, scale = np.diff(pooled), float(np.mean(np.abs(pooled)))
     tied = (gap <= TIME_TOLERANCE) | (gap <= TIME_TOLERANCE * scale)
     if not tied.any():
         return arrays
-    cuts = pooled[np.r_[True, ~tied]]
+    cuts = np.r_[True, ~tied]
+    moved = pooled[~cuts]
+    target = pooled[cuts][np.cumsum(cuts) - 1][~cuts]
     out = []
     for a in arrays:
-        inside = np.isfinite(a)
-        snapped = a.copy()
-        snapped[inside] = cuts[np.searchsorted(cuts, a[inside], side="right") - 1]
-        out.append(snapped)
+        place = np.minimum(np.searchsorted(moved, a), moved.size - 1)
+        out.append(np.where(moved[place] == a, target[place], a))
     return tuple(out)
 
 
@@ -134,7 +149,7 @@ def survival_times(
     """Entry (-inf without delayed entry), end and event code of every row, checked."""
     stop = numbers(data, time)
     coded = numbers(data, event)
-    if (coded < 0).any() or (coded != np.floor(coded)).any():
+    if (coded < 0).any() or (coded > 2**31).any() or (coded != np.floor(coded)).any():
         raise InvalidInput(f"column {event!r} must hold 0 (censored) or a cause 1, 2, ...")
     if entry is None:
         if (stop < 0).any():
@@ -181,9 +196,9 @@ def _formula(formula: str, response: bool) -> Any:
     return parsed
 
 
-def formula_columns(formula: str) -> list[str]:
-    """Columns that a one-sided formula needs."""
-    return sorted(str(v) for v in _formula(formula, False).required_variables)
+def formula_columns(formula: str, response: bool = False) -> list[str]:
+    """Columns that a formula needs."""
+    return sorted(str(v) for v in _formula(formula, response).required_variables)
 
 
 def design(
@@ -210,7 +225,9 @@ def design(
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
     used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
-    rows, dropped = complete_rows(data, list(dict.fromkeys([*used, *extra])))
+    needed = list(dict.fromkeys([*used, *extra]))
+    rows, dropped = complete_rows(data, needed)
+    index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
     for name in used:
         if isinstance(rows[name].dtype, pd.CategoricalDtype):
             rows[name] = rows[name].cat.remove_unused_categories()
@@ -237,7 +254,7 @@ def design(
     bad = [t for t, finite in zip(terms, np.isfinite(x).all(axis=0), strict=True) if not finite]
     if bad:
         raise InvalidInput(f"{', '.join(map(repr, bad))} holds values that are not finite")
-    return Design(x, terms, y, rows, dropped, right.model_spec)
+    return Design(x, terms, y, rows, dropped, right.model_spec, index)
 
 
 def upper_factor(x: Floats) -> Floats:

@@ -1,22 +1,25 @@
 """Population-averaged regression by generalised estimating equations.
 
-statsmodels' GEE gives the fit and the sandwich covariances under working independence, where it
-equals geepack and the Mancl-DeRouen formula; other working correlations use a different moment
-estimator there and are not offered here. The reference distribution is t with
-clusters - parameters degrees of freedom.
+The equations are solved here (estimating_equations.py): statsmodels' GEE equals R's geepack only
+under working independence; its moment estimates of the other working correlations subtract the
+number of parameters, and its bias-reduced covariance inverts a matrix as large as the cluster.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy import special
 
-from .inputs import codes, design, numbers, refuse_collinear
+from . import estimating_equations, logistic_firth
+from .estimating_equations import POWERS, Clusters, Fit, Problem
+from .families import check_response, find_family, find_link
+from .inputs import Design, codes, design, numbers, refuse_collinear, require_columns
 from .results import (
     Floats,
+    Ints,
     InvalidInput,
     NotEstimable,
     Result,
@@ -24,16 +27,8 @@ from .results import (
     coefficient_table,
 )
 
-FAMILIES = {
-    "gaussian": ("Gaussian", "identity"),
-    "binomial": ("Binomial", "logit"),
-    "poisson": ("Poisson", "log"),
-    "quasipoisson": ("Poisson", "log"),
-    "gamma": ("Gamma", "log"),
-}
-LINKS = {"identity": "Identity", "log": "Log", "logit": "Logit", "probit": "Probit"}
-COVARIANCES = {"none": "robust", "mancl_derouen": "bias_reduced"}
-EMPTY_CELL = 1e-7  # fitted mean, as a share of the overall mean, that means "no event here"
+ALONE = 1e-7  # robust over model-based error that only rounding keeps from 0
+CORRELATIONS = ("independence", "exchangeable", "ar1")
 
 
 def gee(
@@ -43,8 +38,12 @@ def gee(
     family: str,
     link: str | None = None,
     offset: str | None = None,
+    weights: str | None = None,
+    time: str | None = None,
+    scale: float | None = None,
     corr: str = "independence",
     small_sample: str = "mancl_derouen",
+    firth: bool = False,
     level: float = 0.95,
 ) -> Result:
     """Fit a marginal model with cluster-robust, bias-reduced standard errors.
@@ -56,31 +55,49 @@ def gee(
     data
         One row per measurement.
     cluster
-        Column of the units that repeat; None for independent rows.
+        Column of the units that repeat; None for independent rows (each its own cluster).
     family
-        gaussian, binomial (response 0 / 1 or a share), poisson, quasipoisson (the robust
-        standard error is that of poisson; the scale is reported), gamma.
+        gaussian, binomial (response 0 / 1, or the share of events with the trials as weights),
+        poisson, quasipoisson (poisson with a free scale), gamma, tweedie(1.5) (any power above 1).
     link
-        identity, log, logit, probit; by default identity, logit, log, log, log.
+        identity, log, inverse, sqrt; binomial: logit, probit, cloglog, cauchit, log, identity. By
+        default identity (gaussian), logit (binomial), log (the others, gamma too).
     offset
         Column added to the linear predictor as it stands (log of the exposure for a log link).
+    weights
+        Column of prior weights: the variance of a row is divided by its weight. Rows of weight 0
+        are left out.
+    time
+        Column that orders the rows of a cluster under corr="ar1" (the order of the rows if None).
+        Its distinct values are the waves 1, 2, ...; a wave that a cluster lacks leaves a gap.
+    scale
+        None estimates it as sum(weight * r^2) / sum(weight), r the Pearson residual; a number
+        fixes it.
     corr
-        independence.
+        independence, exchangeable or ar1: the working correlation within a cluster.
     small_sample
-        mancl_derouen (Mancl & DeRouen 2001) or none (Liang & Zeger 1986).
+        mancl_derouen (Mancl & DeRouen 2001), kauermann_carroll (Kauermann & Carroll 2001) or none
+        (Liang & Zeger 1986).
+    firth
+        Penalised logistic likelihood for rare events and separation: binomial, logit link,
+        independent rows. The interval and the test are those of its profile.
     level
         Confidence level.
 
     Returns
     -------
     Result
-        `.coefficients` on the scale of the link. `.diagnostics`: scale = sum of squared
-        Pearson residuals / n (as geepack), n_clusters, std_error_none.
+        `.coefficients` on the scale of the link, t distribution with clusters - parameters degrees
+        of freedom. `.table`: the same for every covariance (model_based, none, kauermann_carroll,
+        mancl_derouen). `.diagnostics`: scale, alpha (working correlation), deviance, n_clusters.
+        With firth: penalised likelihood-ratio tests (of all terms at once in `.table`).
 
     Notes
     -----
-    R: `geeglm(y ~ x, id = cluster, corstr = "independence")`; Mancl-DeRouen equals CR3 of
-    clubSandwich for a linear model.
+    R: `geeglm(y ~ x, id = cluster, corstr = corr, waves = time, scale.fix = ...)` of geepack.
+    With independence, none / kauermann_carroll / mancl_derouen are CR0 / CR2 / CR3 of clubSandwich,
+    and HC0 / HC2 / HC3 of sandwich for independent rows, where model_based is `summary(glm)`
+    (normal when the scale is known: binomial, poisson, or a fixed scale). firth: `logistf`.
 
     Examples
     --------
@@ -89,113 +106,168 @@ def gee(
     [2.75]
     """
     check_level(level)
-    _check_words(family, link, corr, small_sample)
-    built = design(formula, data, [cluster, offset])
-    if built.y is None:
-        raise AssertionError("design() was asked for a response")
-    x, y, terms = built.x, built.y, built.terms
-    refuse_collinear(x, terms)
-    unit = codes(built.data, cluster)[0] if cluster else np.arange(len(y))
-    n_clusters = int(unit.max()) + 1
-    df = n_clusters - x.shape[1]
+    kind = find_family(family)
+    link_name, link_functions = find_link(link, kind)
+    _check_words(corr, small_sample, cluster, scale)
+    if firth and (kind.name != "binomial" or link_name != "logit" or cluster is not None):
+        raise InvalidInput("firth=True is for binomial, logit and cluster=None only")
+    waves = time if corr == "ar1" else None
+    built, y, prior, added = _read(formula, data, [cluster, waves], offset, weights)
+    check_response(y, kind)
+    refuse_collinear(built.x, built.terms)
+    facts: dict[str, object] = {
+        "n_observations": len(y),
+        "n_dropped": built.n_dropped,
+        "n_events": float(prior @ y) if kind.low == 0 else None,
+        "family": kind.name,
+        "link": link_name,
+        "level": level,
+        "converged": True,
+    }
+    if firth:
+        return _firth(built, logistic_firth.Rows(built.x, y, prior, added), level, facts)
+    if np.ptp(y) == 0 and (np.ptp(added) == 0 or y[0] in (kind.low, kind.high)):
+        raise NotEstimable("the response is constant: there is nothing to compare")
+    order, clusters = _clusters(built.data, cluster, waves)
+    n_clusters, p = len(clusters.first), built.x.shape[1]
+    df = n_clusters - p
     if df < 1:
+        raise NotEstimable(f"{n_clusters} clusters cannot bear {p} parameters: take fewer terms")
+    back = _orthonormal(built.x)
+    x, y, prior, added = (built.x @ back)[order], y[order], prior[order], added[order]
+    problem = Problem(x, y, prior, added, kind, link_functions, clusters, corr, scale)
+    fit = estimating_equations.solve(problem)
+    model = _model_based(problem, fit, independent=cluster is None)
+    tables = {"model_based": _table(built.terms, back, fit.beta, *model, level)}
+    for name, covariance in fit.covariance.items():
+        tables[name] = _table(built.terms, back, fit.beta, covariance, df, level)
+    usual = tables["model_based"]["std_error"]
+    if small_sample not in tables or (tables[small_sample]["std_error"] < ALONE * usual).any():
         raise NotEstimable(
-            f"{n_clusters} clusters cannot bear {x.shape[1]} parameters: take fewer terms"
+            "one cluster alone determines a term, so its cluster-robust standard error does not "
+            "exist: leave the term out"
         )
-    _check_response(y, family)
-    added = numbers(built.data, offset) if offset else None
-    covariance, plain, fitted, beta = _fit(x, y, unit, family, link, added, small_sample)
-    pearson = (y - fitted.fittedvalues) ** 2 / fitted.model.family.variance(fitted.fittedvalues)
+    chosen = fit.covariance[small_sample]
     return Result(
-        coefficients=coefficient_table(terms, beta, np.sqrt(np.diag(covariance)), df, level),
-        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
+        coefficients=tables[small_sample],
+        table=pd.concat(
+            [t.assign(method=name)[["method", *t.columns]] for name, t in tables.items()],
+            ignore_index=True,
+        ),
+        covariance=pd.DataFrame(back @ chosen @ back.T, index=built.terms, columns=built.terms),
         diagnostics={
-            "n_observations": len(y),
-            "n_dropped": built.n_dropped,
+            **facts,
             "n_clusters": n_clusters,
-            "n_events": float(y.sum()) if family != "gaussian" else None,
-            "family": family,
-            "link": link or FAMILIES[family][1],
             "corr": corr,
+            "alpha": fit.alpha,
+            "scale": fit.scale,
+            "deviance": fit.deviance,
             "small_sample": small_sample,
             "df_method": "clusters - parameters",
-            "level": level,
-            "scale": float(pearson.mean()),
-            "std_error_none": dict(zip(terms, np.sqrt(np.diag(plain)), strict=True)),
-            "converged": True,
         },
     )
 
 
-def _check_words(family: str, link: str | None, corr: str, small_sample: str) -> None:
-    if family not in FAMILIES:
-        raise InvalidInput(f"family must be one of {', '.join(FAMILIES)}")
-    if link is not None and link not in LINKS:
-        raise InvalidInput(f"link must be one of {', '.join(LINKS)}")
-    if corr != "independence":
-        raise InvalidInput("corr must be independence")
-    if small_sample not in COVARIANCES:
-        raise InvalidInput(f"small_sample must be one of {', '.join(COVARIANCES)}")
+def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
+    if corr not in CORRELATIONS:
+        raise InvalidInput(f"corr must be one of {', '.join(CORRELATIONS)}")
+    if corr != "independence" and cluster is None:
+        raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
+    if small_sample not in POWERS:
+        raise InvalidInput(f"small_sample must be one of {', '.join(POWERS)}")
+    if scale is not None and not 0 < scale < np.inf:
+        raise InvalidInput("scale must be a number above 0, or None to estimate it")
 
 
-def _check_response(y: Floats, family: str) -> None:
-    if family == "binomial" and ((y < 0) | (y > 1)).any():
-        raise InvalidInput("a binomial response must lie between 0 and 1")
-    if family in ("poisson", "quasipoisson") and (y < 0).any():
-        raise InvalidInput("a count response must be 0 or more")
-    if family == "gamma" and (y <= 0).any():
-        raise InvalidInput("a gamma response must be above 0: model the zeros apart")
-    if np.ptp(y) == 0:
-        raise NotEstimable("the response is constant: there is nothing to compare")
+def _read(
+    formula: str,
+    data: pd.DataFrame,
+    also: list[str | None],
+    offset: str | None,
+    weights: str | None,
+) -> tuple[Design, Floats, Floats, Floats]:
+    """Design, response, weights and offset of the rows that are complete and have weight."""
+    if weights is not None:
+        require_columns(data, [weights])
+        data = data[data[weights].ne(0)]
+    built = design(formula, data, [*also, offset, weights])
+    if built.y is None:
+        raise AssertionError("design() was asked for a response")
+    prior = numbers(built.data, weights) if weights else np.ones(len(built.y))
+    if (prior < 0).any():
+        raise InvalidInput(f"column {weights!r} holds {int((prior < 0).sum())} negative weights")
+    added = numbers(built.data, offset) if offset else np.zeros(len(built.y))
+    return built, built.y, prior, added
 
 
-def _fit(
-    x: Floats,
-    y: Floats,
-    unit: np.ndarray,
-    family: str,
-    link: str | None,
-    offset: Floats | None,
-    small_sample: str,
-) -> tuple[Floats, Floats, Any, Floats]:
-    import statsmodels.api as sm  # lazy: 4 s
+def _clusters(rows: pd.DataFrame, cluster: str | None, waves: str | None) -> tuple[Ints, Clusters]:
+    """The order that sorts rows by cluster and wave, and the clusters in that order."""
+    n = len(rows)
+    if cluster is None:
+        each = np.arange(n)
+        return each, Clusters(each, np.ones(n, np.int64), np.zeros(n, np.int64))
+    unit = codes(rows, cluster)[0]
+    wave = codes(rows, waves)[0] if waves else np.arange(n)
+    order = np.lexsort((wave, unit))
+    unit, wave = unit[order], wave[order]
+    first = np.flatnonzero(np.diff(unit, prepend=-1))
+    size = np.diff(first, append=n)
+    if waves is None:
+        wave = np.arange(n) - np.repeat(first, size)
+    elif ((np.diff(wave) == 0) & (np.diff(unit) == 0)).any():
+        raise InvalidInput(f"two rows of one cluster have the same {waves!r}: ar1 needs one each")
+    return order, Clusters(first, size, wave)
 
-    kind, usual = FAMILIES[family]
-    chosen = getattr(sm.families.links, LINKS[link or usual])()
-    scale = np.sqrt((x**2).mean(axis=0))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # convergence and domain are checked below
-        model = sm.GEE(
-            y,
-            x / scale,
-            groups=unit,
-            family=getattr(sm.families, kind)(chosen),
-            offset=offset,
-            cov_struct=sm.cov_struct.Independence(),
-        )
-        try:
-            fitted = model.fit(maxiter=200, ctol=1e-10, cov_type=COVARIANCES[small_sample])
-        except (np.linalg.LinAlgError, ValueError, FloatingPointError):
-            raise NotEstimable("the estimating equations have no solution here") from None
-    beta = np.asarray(fitted.params, float)
-    fit_mean = np.asarray(fitted.fittedvalues, float)
-    empty = EMPTY_CELL * float(y.mean())
-    separated = family != "gaussian" and bool((fit_mean < empty).any())
-    separated |= family == "binomial" and bool((fit_mean > 1 - EMPTY_CELL).any())
-    if separated:
-        raise NotEstimable(
-            "a combination of the terms has no events (or only events), so an estimate is "
-            "infinite: merge groups, or give the group its exact bound"
-        )
-    if not fitted.converged or not np.isfinite(beta).all():
-        raise NotEstimable("the estimating equations did not converge: take fewer terms")
-    name = "cov_robust_bc" if small_sample == "mancl_derouen" else "cov_robust"
-    rescale = np.outer(scale, scale)
-    covariance = np.asarray(getattr(fitted, name), float) / rescale
-    plain = np.asarray(fitted.cov_robust, float) / rescale
-    if not np.isfinite(covariance).all():
-        raise NotEstimable(
-            "one cluster alone determines a term, so its bias-reduced standard error does not "
-            "exist: leave the term out"
-        )
-    return covariance, plain, fitted, beta / scale
+
+def _orthonormal(x: Floats) -> Floats:
+    """The matrix that gives x orthonormal columns: no information matrix is then near singular."""
+    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    return np.asarray(np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None], float)
+
+
+def _model_based(problem: Problem, fit: Fit, independent: bool) -> tuple[Floats, float]:
+    """Covariance if the working variance is true, and degrees of freedom of its statistics."""
+    df = float(len(problem.clusters.first) - problem.x.shape[1])
+    if not independent:
+        return fit.model_based * fit.scale, df
+    if problem.scale is not None or problem.family.dispersion_one:
+        return fit.model_based * (problem.scale or 1.0), np.inf
+    return fit.model_based * fit.scale * problem.weights.sum() / df, df
+
+
+def _table(
+    terms: list[str], back: Floats, beta: Floats, covariance: Floats, df: float, level: float
+) -> pd.DataFrame:
+    error = np.sqrt(np.einsum("ij,jk,ik->i", back, covariance, back))
+    return coefficient_table(terms, back @ beta, error, df, level)
+
+
+def _firth(
+    built: Design, rows: logistic_firth.Rows, level: float, facts: dict[str, object]
+) -> Result:
+    size = np.sqrt((rows.x**2).mean(axis=0))
+    rows = replace(rows, x=rows.x / size)
+    fit = logistic_firth.fit(rows, level)
+    terms, peak = built.terms, fit.peak
+    covariance = np.linalg.inv(peak.information) / np.outer(size, size)
+    table = coefficient_table(terms, peak.beta / size, np.sqrt(np.diag(covariance)), np.inf, level)
+    table["statistic"] = fit.likelihood_ratio
+    table["df"] = 1.0
+    table["p_value"] = special.chdtrc(1, fit.likelihood_ratio)
+    table["ci_low"], table["ci_high"] = fit.low / size, fit.high / size
+    intercept = [i for i, term in enumerate(terms) if term == "Intercept"]
+    df = len(terms) - len(intercept)
+    whole = logistic_firth.whole_model(rows, peak, intercept)
+    test = {"test": ["likelihood ratio"], "statistic": whole, "df": df}
+    return Result(
+        coefficients=table,
+        table=pd.DataFrame({**test, "p_value": special.chdtrc(df, whole)} if df else {}),
+        covariance=pd.DataFrame(covariance, index=terms, columns=terms),
+        log_likelihood=peak.value + float(np.log(size).sum()),
+        diagnostics={
+            **facts,
+            "penalty": "firth",
+            "interval": "profile penalised likelihood",
+            "statistic": "penalised likelihood ratio (chi-square, 1 df)",
+        },
+    )

@@ -22,10 +22,12 @@ from .results import Floats, Ints, NotEstimable
 
 SINGULAR = 1e-4  # as lme4's isSingular, on random columns of unit length
 ESCAPES = 6
-STARTS = (1.0, 0.2, 4.0, 0.03, 20.0)
+STARTS = tuple(10.0 ** np.arange(-1.5, 3.5, 0.5))  # relative standard deviations
+TRIES = 5
 SLOPE = 1e-5  # smallest slope out of the boundary that counts as none, per sqrt(n)
-DECREMENT = 1e-5  # distance to the minimum, in standard errors, that counts as converged
+DECREMENT = 1e-4  # distance to the minimum, in standard errors, that counts as converged
 NEWTON_STEPS = 12
+NUDGE = 0.03  # off the boundary, where slopes vanish by symmetry
 STEP = 1e-11  # a Newton step shorter than this changes nothing
 TURN = 1e-6  # a unit step in theta that changes G by less only turns L
 EXACT = 1e6  # relative standard deviation beyond which the residual variance is 0
@@ -77,23 +79,27 @@ def _minimise(criterion: Criterion) -> Optimum:
                 raise NotEstimable(
                     "the random effects fit the response exactly: no residual variance is left"
                 )
-            if candidate.boundary_slope > -tolerance:
-                # as good as the best within rounding, and proved
+            flat = max(candidate.decrement / DECREMENT, candidate.max_gradient / tolerance) < 1
+            if flat and candidate.boundary_slope > -tolerance:
+                if abs(candidate.min_curvature) < FLAT:
+                    raise NotEstimable(
+                        "the data do not determine the variances of the random effects: the "
+                        "fixed effects already hold them; take fewer terms or random effects"
+                    )
+                # as good as the best within rounding
                 level = candidate.deviance <= best.deviance + 1e-8 * (1 + abs(best.deviance))
-                flat = max(candidate.decrement / DECREMENT, candidate.max_gradient / tolerance) < 1
-                if level and flat:
-                    if abs(candidate.min_curvature) < FLAT:
-                        raise NotEstimable(
-                            "the data do not determine the variances of the random effects: the "
-                            "fixed effects already hold them; take fewer terms or random effects"
-                        )
-                    if candidate.min_curvature > 0:
-                        return candidate
+                if level and candidate.min_curvature > 0:
+                    return candidate
                 break
             if ready:
                 break
             # the search ran into the boundary although the criterion falls away from it
-            theta, bounded = _leave_boundary(criterion, candidate), False
+            if candidate.boundary_slope > -tolerance:
+                held = criterion.diagonal & (candidate.theta == 0)
+                theta = np.where(held, NUDGE, candidate.theta)
+            else:
+                theta = _leave_boundary(criterion, candidate)
+            bounded = False
     raise NotEstimable(
         "the mixed model did not converge: take fewer random effects or rescale the covariates"
     )
@@ -107,8 +113,10 @@ def _starts(criterion: Criterion) -> Iterator[tuple[Floats, bool]]:
             yield minimise(part).theta, True
         except (NotEstimable, np.linalg.LinAlgError):
             pass  # the first clusters alone do not bear the model
-    for start in STARTS:
-        yield np.where(criterion.diagonal, start, 0.0), False
+    starts = [np.where(criterion.diagonal, start, 0.0) for start in STARTS]
+    starts.sort(key=lambda theta: criterion.deviance(criterion.at(theta)))
+    for theta in starts[:TRIES]:
+        yield theta, False
 
 
 def _search(criterion: Criterion, theta: Floats, bounded: bool) -> Floats:

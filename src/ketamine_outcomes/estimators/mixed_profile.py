@@ -18,13 +18,12 @@ import pandas as pd
 from scipy import optimize, special
 
 from .mixed_likelihood import Criterion, CrossProducts, Evaluation
-from .mixed_optimise import Optimum, minimise
+from .mixed_optimise import NUDGE, Optimum, minimise
 from .results import Floats, NotEstimable
 
 ROUNDING = 1e-7  # smallest likelihood-ratio statistic that is told from 0
 LOG_RANGE = 100.0  # of sigma, where a search may go
 MOST_STEPS = 60
-NUDGE = 0.03  # a search starts off the boundary, where the slope vanishes by symmetry
 
 # value of the profiled parameter, free parameters -> deviance and its slope in the latter
 Profile = Callable[[float, Floats], tuple[float, Floats]]
@@ -267,9 +266,16 @@ def _start(own: Criterion, fitted: Fitted, covariance: Floats, order: list[int] 
     _, triangle = _keep(fitted, order, False)
     sigma = np.sqrt(fitted.best.at.residual_ss / own.df) * fitted.spread
     inner = triangle @ covariance[np.ix_(order, order)] @ triangle.T / sigma**2
-    factor = np.linalg.cholesky(inner + 1e-8 * (1 + np.trace(inner)) * np.eye(own.q))
+    factor = _root(inner)
     theta = factor[own.rows, own.columns]
     return np.r_[theta, fitted.best.theta[-1]] if own.outer else np.asarray(theta, float)
+
+
+def _root(matrix: Floats) -> Floats:
+    """Lower triangular L with L L' = matrix, also where that is singular."""
+    values, vectors = np.linalg.eigh((matrix + matrix.T) / 2)
+    r = np.asarray(np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r"))
+    return np.asarray(r.T * np.where(np.diag(r) < 0, -1.0, 1.0), float)
 
 
 def _held_sd(c: Criterion, index: int, unit: float) -> Profile:
@@ -312,7 +318,7 @@ def _correlation(fitted: Fitted, covariance: Floats, i: int, j: int) -> _Search:
     )
     sigma2 = fitted.best.at.residual_ss / own.df * fitted.spread**2
     inner = covariance[np.ix_(order, order)] * np.outer(units, units) / sigma2
-    factor = np.linalg.cholesky(inner + 1e-10 * (1 + np.trace(inner)) * np.eye(own.q))
+    factor = _root(inner)
     theta = np.asarray(factor[own.rows, own.columns])
     if own.outer:
         theta = np.r_[theta, fitted.best.theta[-1]]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -107,7 +108,7 @@ class Result:
 
 def check_level(level: float) -> float:
     """Return `level` when it is a confidence level between 0 and 1, else raise."""
-    if not 0 < level < 1:
+    if not isinstance(level, Real) or not 0 < level < 1:
         raise InvalidInput("level must lie between 0 and 1, for example 0.95")
     return float(level)
 

@@ -1,117 +1,100 @@
-"""Propensity weights and covariate balance."""
+"""Propensity scores and the weights of a target population."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from scipy import special
 
-from .inputs import design, refuse_collinear
+from .balance import effective_sample_size, zero_one
+from .inputs import design
+from .logistic import logistic
 from .results import Floats, InvalidInput, NotEstimable, Result, check_level, coefficient_table
 
 TARGETS = ("overlap", "att", "ate")
-MAX_STEPS = 60
+SEPARATED = (
+    "the confounders separate the groups: no patient of one group resembles the other, so "
+    "weights do not exist"
+)
 
 
-def _pair(values: ArrayLike, group: ArrayLike) -> tuple[pd.Series[Any], Floats]:
-    x: pd.Series[Any] = pd.Series(values).reset_index(drop=True)
-    g = np.asarray(group, float).reshape(-1)
-    if len(x) != g.size:
-        raise InvalidInput("values and group differ in length")
-    if not np.isin(g, (0.0, 1.0)).all():
-        raise InvalidInput("group must hold 0 (comparator) and 1 (treated) only")
-    if x.isna().any():
-        raise InvalidInput(f"{int(x.isna().sum())} values are missing: leave the rows out first")
-    if min((g == 0).sum(), (g == 1).sum()) < 2:
-        raise NotEstimable("each group needs two rows")
-    return x, g
+@dataclass(frozen=True)
+class Propensity:
+    """Fitted propensity score of the rows that are kept."""
+
+    x: Floats
+    terms: list[str]
+    treated: Floats
+    beta: Floats
+    covariance: Floats
+    data: pd.DataFrame
+    n_dropped: int
+    n_trimmed: int
+
+    @property
+    def eta(self) -> Floats:
+        """Log odds of treatment."""
+        return self.x @ self.beta
+
+    @property
+    def score(self) -> Floats:
+        """Probability of treatment."""
+        return np.asarray(special.expit(self.eta))
 
 
-def _weights(weights: ArrayLike | None, n: int) -> Floats:
-    w = np.ones(n) if weights is None else np.asarray(weights, float).reshape(-1)
-    if w.size != n:
-        raise InvalidInput("weights and values differ in length")
-    if not np.isfinite(w).all() or (w < 0).any():
-        raise InvalidInput("weights must be finite and 0 or more")
-    return w
+def check_target(target: str, trim: float | None) -> None:
+    """Raise unless the target is known and the trimming possible."""
+    if target not in TARGETS:
+        raise InvalidInput(f"target must be one of {', '.join(TARGETS)}")
+    if trim is not None and not 0 < trim < 0.5:
+        raise InvalidInput("trim must lie between 0 and 0.5")
 
 
-def standardised_mean_difference(
-    values: ArrayLike, group: ArrayLike, weights: ArrayLike | None = None
-) -> float:
-    """Difference of means (group 1 less group 0) in standard deviations.
-
-    Parameters
-    ----------
-    values
-        Numbers; or words (object or categorical), which give the multinomial distance.
-    group
-        0 or 1 per row.
-    weights
-        Weights of the means. The standard deviation stays that of the unweighted groups, so
-        that weighting cannot improve balance by changing the ruler.
-
-    Returns
-    -------
-    float
-        (mean1 - mean0) / sqrt((var1 + var0) / 2) with sample variances; for words the
-        Mahalanobis distance of the level shares, 0 or more.
-
-    Notes
-    -----
-    Austin (2009); words: Yang & Dalton (2012).
-
-    Examples
-    --------
-    >>> round(standardised_mean_difference([1, 2, 3, 4], [0, 0, 1, 1]), 6)
-    2.828427
-    """
-    x, g = _pair(values, group)
-    w = _weights(weights, g.size)
-    one = g == 1
-    if w[one].sum() <= 0 or w[~one].sum() <= 0:
-        raise NotEstimable("a group has no weight")
-    if not pd.api.types.is_numeric_dtype(x.dtype):
-        return _multinomial_distance(x, one, w)
-    v = x.to_numpy(dtype=float)
-    if not np.isfinite(v).all():
-        raise InvalidInput("values must be finite")
-    difference = float(np.average(v[one], weights=w[one]) - np.average(v[~one], weights=w[~one]))
-    spread = float(np.sqrt((v[one].var(ddof=1) + v[~one].var(ddof=1)) / 2))
-    if spread == 0:
-        if difference == 0:
-            return 0.0
-        raise NotEstimable("the values do not vary inside the groups: no standard deviation")
-    return difference / spread
+def fit_propensity(
+    formula: str, data: pd.DataFrame, also: Sequence[str | None], trim: float | None
+) -> Propensity:
+    """Fit the score on rows complete in the formula and in `also`; once more after trimming."""
+    fit = _fit(formula, data, also)
+    if trim is None:
+        return fit
+    kept = (fit.score > trim) & (fit.score < 1 - trim)
+    if not kept.any():
+        raise NotEstimable("trimming leaves nobody: the groups do not overlap")
+    again = _fit(formula, fit.data[kept], also)
+    return Propensity(
+        again.x,
+        again.terms,
+        again.treated,
+        again.beta,
+        again.covariance,
+        again.data,
+        fit.n_dropped,
+        int((~kept).sum()),
+    )
 
 
-def _multinomial_distance(x: pd.Series[Any], one: np.ndarray, w: Floats) -> float:
-    labels, levels = pd.factorize(x, sort=True)
-    if len(levels) < 2:
-        return 0.0
-    dummies = (labels[:, None] == np.arange(1, len(levels))).astype(float)
-    shares = [np.average(dummies[m], axis=0, weights=w[m]) for m in (one, ~one)]
-    plain = [dummies[m].mean(axis=0) for m in (one, ~one)]
-    spread = sum(np.diag(p) - np.outer(p, p) for p in plain) / 2
-    gap = shares[0] - shares[1]
-    return float(np.sqrt(gap @ np.linalg.pinv(np.asarray(spread), hermitian=True) @ gap))
+def _fit(formula: str, data: pd.DataFrame, also: Sequence[str | None]) -> Propensity:
+    built = design(formula, data, also)
+    t = zero_one(np.asarray(built.y), "the treatment")
+    if np.ptp(t) == 0:
+        raise NotEstimable("everybody is in one group: there is no propensity to estimate")
+    beta, covariance = logistic(built.x, t, built.terms, SEPARATED)
+    return Propensity(built.x, built.terms, t, beta, covariance, built.data, built.n_dropped, 0)
 
 
-def effective_sample_size(weights: ArrayLike) -> float:
-    """Number of equally weighted rows that carry the same information (Kish 1965).
-
-    Examples
-    --------
-    >>> effective_sample_size([1, 1, 2, 2])
-    3.6
-    """
-    w = np.asarray(weights, float).reshape(-1)
-    _weights(w, w.size)
-    if w.sum() <= 0:
-        raise NotEstimable("the weights sum to 0")
-    return float(w.sum() ** 2 / (w @ w))
+def weights_of(eta: Floats, treated: Floats, target: str) -> tuple[Floats, Floats]:
+    """Weights, and their derivatives by the log odds `eta`."""
+    one = treated == 1
+    e, f = special.expit(eta), special.expit(-eta)
+    if target == "overlap":
+        return np.where(one, f, e), np.where(one, -e * f, e * f)
+    up, down = np.exp(np.where(one, 0, eta)), np.exp(np.where(one, -eta, 0))
+    if target == "att":
+        return np.where(one, 1.0, up), np.where(one, 0.0, up)
+    return np.where(one, 1 + down, 1 + up), np.where(one, -down, up)
 
 
 def propensity_weights(
@@ -144,6 +127,11 @@ def propensity_weights(
         `.coefficients` of the score (log odds, information-based standard errors);
         `.diagnostics` with n_trimmed and the effective sample size per group.
 
+    Raises
+    ------
+    NotEstimable
+        One group only, collinear confounders, or confounders that separate the groups.
+
     Notes
     -----
     Li, Morgan & Zaslavsky (2018). R: `glm(formula, binomial)`.
@@ -155,68 +143,32 @@ def propensity_weights(
     6
     """
     check_level(level)
-    if target not in TARGETS:
-        raise InvalidInput(f"target must be one of {', '.join(TARGETS)}")
-    if trim is not None and not 0 < trim < 0.5:
-        raise InvalidInput("trim must lie between 0 and 0.5")
-    numbered = data.assign(_row=np.arange(len(data)))
-    built = design(formula, numbered, ["_row"])
-    if built.y is None:
-        raise AssertionError("design() was asked for a response")
-    x, y, row = built.x, built.y, built.data["_row"].to_numpy(dtype=np.int64)
-    if not np.isin(y, (0.0, 1.0)).all():
-        raise InvalidInput("the treatment must hold 0 and 1 only")
-    beta, covariance, e = _logistic(x, y, built.terms)
-    kept = np.ones(y.size, bool)
-    if trim is not None:
-        kept = (e > trim) & (e < 1 - trim)
-        if kept.sum() == 0:
-            raise NotEstimable("trimming leaves nobody: the groups do not overlap")
-        beta, covariance, e = _logistic(x[kept], y[kept], built.terms)
-        y, row = y[kept], row[kept]
-    tilt = {"overlap": e * (1 - e), "att": e, "ate": np.ones_like(e)}[target]
-    weight = np.where(y == 1, tilt / e, tilt / (1 - e))
+    check_target(target, trim)
+    if not isinstance(data, pd.DataFrame):
+        raise InvalidInput("data must be a pandas DataFrame")
+    fit = fit_propensity(formula, data.assign(_row=np.arange(len(data))), ["_row"], trim)
+    t = fit.treated
+    weight, _ = weights_of(fit.eta, t, target)
+    std_error = np.sqrt(np.diag(fit.covariance))
     return Result(
-        coefficients=coefficient_table(
-            built.terms, beta, np.sqrt(np.diag(covariance)), np.inf, level
-        ),
-        covariance=pd.DataFrame(covariance, index=built.terms, columns=built.terms),
+        coefficients=coefficient_table(fit.terms, fit.beta, std_error, np.inf, level),
+        covariance=pd.DataFrame(fit.covariance, index=fit.terms, columns=fit.terms),
         table=pd.DataFrame(
-            {"row": row, "treated": y.astype(int), "propensity": e, "weight": weight}
+            {
+                "row": fit.data["_row"].to_numpy(dtype=np.int64),
+                "treated": t.astype(int),
+                "propensity": fit.score,
+                "weight": weight,
+            }
         ),
         diagnostics={
-            "n_observations": int(y.size),
-            "n_dropped": built.n_dropped,
-            "n_trimmed": int((~kept).sum()),
-            "n_treated": int(y.sum()),
+            "n_observations": int(t.size),
+            "n_dropped": fit.n_dropped,
+            "n_trimmed": fit.n_trimmed,
+            "n_treated": int(t.sum()),
             "target": target,
-            "effective_sample_size_treated": effective_sample_size(weight[y == 1]),
-            "effective_sample_size_comparator": effective_sample_size(weight[y == 0]),
+            "effective_sample_size_treated": effective_sample_size(weight[t == 1]),
+            "effective_sample_size_comparator": effective_sample_size(weight[t == 0]),
             "converged": True,
         },
-    )
-
-
-def _logistic(x: Floats, y: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
-    """Maximum likelihood by Newton; refuses separated groups."""
-    if np.ptp(y) == 0:
-        raise NotEstimable("everybody is in one group: there is no propensity to estimate")
-    refuse_collinear(x, terms)
-    scale = np.sqrt((x**2).mean(axis=0))
-    z = x / scale
-    beta = np.zeros(z.shape[1])
-    for _ in range(MAX_STEPS):
-        e = 1 / (1 + np.exp(-(z @ beta)))
-        information = z.T @ ((e * (1 - e))[:, None] * z)
-        if min(e.min(), 1 - e.max()) < 1e-9 or np.linalg.cond(information) > 1e14:
-            break
-        step = np.linalg.solve(information, z.T @ (y - e))
-        beta = beta + step
-        if np.abs(step).max() < 1e-11 * (1 + np.abs(beta).max()):
-            e = 1 / (1 + np.exp(-(z @ beta)))
-            information = z.T @ ((e * (1 - e))[:, None] * z)
-            return beta / scale, np.linalg.inv(information) / np.outer(scale, scale), e
-    raise NotEstimable(
-        "the confounders separate the groups: no patient of one group resembles the other, so "
-        "weights do not exist"
     )

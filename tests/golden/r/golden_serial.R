@@ -9,7 +9,7 @@ options(contrasts = c("contr.treatment", "contr.poly"))
 
 data_sets <- function() {
   list(ovary = transform(as.data.frame(Ovary), Mare = paste0("M", Mare), cycle = ave(Time, Mare, FUN = seq_along), sine = sin(2 * pi * Time), cosine = cos(2 * pi * Time)),
-    bodyweight = transform(as.data.frame(BodyWeight), Rat = paste0("R", Rat), Diet = paste0("D", Diet)),
+    bodyweight_series = transform(as.data.frame(BodyWeight), Rat = paste0("R", Rat), Diet = paste0("D", Diet)),
     milk = transform(subset(as.data.frame(Milk), as.integer(Cow) %% 4 == 0), Cow = as.character(Cow), Diet = as.character(Diet)),
     soybean = transform(as.data.frame(Soybean), Plot = as.character(Plot), Year = paste0("Y", Year), precision = 1 / Time),
     orange = transform(as.data.frame(Orange), Tree = paste0("T", Tree)),
@@ -74,8 +74,8 @@ golden("ovary_gls_ar1", "ovary", "follicles ~ sine + cosine", "0", "ar1", "cycle
 golden("ovary_ri_ar1", "ovary", "follicles ~ sine + cosine", "1", "ar1", "cycle", "Mare")
 golden("ovary_uncorrelated_ar1", "ovary", "follicles ~ sine + cosine", "1 + sine ||", "ar1", "cycle", "Mare")
 golden("ovary_ri_car1", "ovary", "follicles ~ sine + cosine", "1", "car1", "Time", "Mare")
-golden("bodyweight_slope_car1", "bodyweight", "weight ~ Time * Diet", "1 + Time", "car1", "Time", "Rat")
-golden("bodyweight_gls_car1", "bodyweight", "weight ~ Time * Diet", "0", "car1", "Time", "Rat")
+golden("bodyweight_slope_car1", "bodyweight_series", "weight ~ Time * Diet", "1 + Time", "car1", "Time", "Rat")
+golden("bodyweight_gls_car1", "bodyweight_series", "weight ~ Time * Diet", "0", "car1", "Time", "Rat")
 golden("soybean_weighted_car1", "soybean", "weight ~ Time * Variety + Year", "0", "car1", "Time", "Plot", "precision")
 golden("milk_slope_ar1", "milk", "protein ~ Diet + Time", "1 + Time", "ar1", "Time", "Cow")
 golden("orange_ri_car1", "orange", "circumference ~ age", "1", "car1", "age", "Tree", with_nlme = FALSE)
