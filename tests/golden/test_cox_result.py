@@ -149,3 +149,19 @@ def test_residuals(name: str) -> None:
         if isinstance(r, dict):
             assert [r_name(c) for c in mine.columns] == r["cols"]
         agree(mine.iloc[: len(expected)], expected, OPTIMISED, kind)
+
+
+@pytest.mark.parametrize(
+    ("name", "formula", "time", "event"),
+    [
+        ("cox_concordance_lung", "age + sex + ph_ecog", "time", "died"),
+        ("cox_concordance_veteran", "karno + celltype + age", "time", "status"),
+        ("cox_concordance_ovarian", "rx + age", "futime", "fustat"),
+        ("cox_concordance_kidney_cox", "age + sex + disease", "time", "status"),
+    ],
+)
+def test_concordance(name: str, formula: str, time: str, event: str) -> None:
+    rows = frame(name.removeprefix("cox_concordance_"))
+    if event == "died":
+        rows = rows.assign(died=(rows["status"] == 2).astype(int))
+    agree(cox(formula, rows, time, event).concordance(), golden(name)["concordance"], CLOSED)

@@ -542,3 +542,12 @@ def test_results_without_a_fit_say_so() -> None:
     ):
         with pytest.raises(InvalidInput, match="not made by cox"):
             call()
+
+
+def test_concordance_is_refused_where_pairs_cannot_be_compared() -> None:
+    rows = pd.DataFrame(
+        {"t": [1, 2, 3, 4, 5], "e": [1, 1, 0, 1, 1], "x": [1, 0, 1, 0, 1], "s": [0, 0, 0, 1, 1]}
+    )
+    assert cox("x", rows, "t", "e").concordance() == pytest.approx(4.5 / 8)  # 3 right, 3 ties
+    with pytest.raises(InvalidInput, match="strata"):
+        cox("x", rows, "t", "e", strata="s").concordance()

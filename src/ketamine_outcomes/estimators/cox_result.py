@@ -333,6 +333,28 @@ class CoxResult(Result):
             value /= fitted.scale if kind == "dfbeta" else np.sqrt(np.diag(fitted.naive))
         return pd.DataFrame(value, index=fitted.built.index, columns=terms)
 
+    def concordance(self) -> float:
+        """Share of the comparable pairs in which the row of the higher hazard fails first.
+
+        A tie in the hazard counts half. Computed by lifelines, which compares no pairs across
+        delayed entries, strata or weights: a fit with one of them is refused.
+
+        Notes
+        -----
+        Harrell, Lee & Mark (1996). R: `concordance(fit)$concordance`.
+        """
+        fitted = self._parts()
+        if fitted.entry or fitted.strata or fitted.weights:
+            raise InvalidInput("concordance needs a fit without entry, strata and weights")
+        from lifelines.utils import concordance_index  # lazy: 3 s
+
+        _, stop, died, _ = fitted.follow_up()
+        x, fixed = fitted.working(fitted.built.data)
+        log_hazard = x @ fitted.beta + fixed
+        # rows of equal covariates are ties, whatever the rounding of their sums
+        step = 1e-12 * max(1.0, float(np.abs(log_hazard).max()))
+        return float(concordance_index(stop, -np.rint(log_hazard / step), died))
+
     def _parts(self) -> Fitted:
         if self._fitted is None:
             raise InvalidInput("this result was not made by cox")

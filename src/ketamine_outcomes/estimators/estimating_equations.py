@@ -110,7 +110,7 @@ def _at(problem: Problem, beta: Floats) -> State | None:
     slope = problem.link.slope(eta)
     if not problem.family.valid(mean) or not np.isfinite(slope).all():
         return None
-    deviance = float(problem.weights @ problem.family.unit_deviance(problem.y, mean))
+    deviance = problem.family.deviance(problem.y, mean, problem.weights)
     return State(beta, mean, slope, deviance) if np.isfinite(deviance) else None
 
 

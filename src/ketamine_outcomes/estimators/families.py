@@ -1,71 +1,85 @@
-"""Distributions and links of generalised linear models (McCullagh & Nelder 1989)."""
+"""Distributions and links of generalised linear models, by statsmodels.
+
+McCullagh & Nelder (1989). What is kept here beside them: which words go together, and which
+responses and means a distribution allows.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from scipy import special
 
 from .results import Floats, InvalidInput
 
-Transform = Callable[[Floats], Floats]
-
-
-@dataclass(frozen=True)
-class Link:
-    """A link: `eta` of the mean, the `mean` of eta and its `slope` d mean / d eta."""
-
-    eta: Transform
-    mean: Transform
-    slope: Transform
-    infinite: bool  # an empty cell sends eta to infinity, so its steps are judged in eta itself
-
-
+# word: class of statsmodels, and whether an empty cell sends eta to infinity, so that its steps
+# are judged in eta itself
 LINKS = {
-    "identity": Link(lambda m: m, lambda e: e, np.ones_like, False),
-    "log": Link(np.log, np.exp, np.exp, True),
-    "logit": Link(
-        special.logit, special.expit, lambda e: special.expit(e) * special.expit(-e), True
-    ),
-    "probit": Link(
-        special.ndtri, special.ndtr, lambda e: np.exp(-e * e / 2) / np.sqrt(2 * np.pi), True
-    ),
-    "cloglog": Link(
-        lambda m: np.log(-np.log1p(-m)),
-        lambda e: -np.expm1(-np.exp(e)),
-        lambda e: np.exp(e - np.exp(e)),
-        True,
-    ),
-    "cauchit": Link(
-        lambda m: np.tan(np.pi * (m - 0.5)),
-        lambda e: 0.5 + np.arctan(e) / np.pi,
-        lambda e: 1 / (np.pi * (1 + e * e)),
-        True,
-    ),
-    "inverse": Link(lambda m: 1 / m, lambda e: 1 / e, lambda e: -1 / (e * e), False),
-    "sqrt": Link(np.sqrt, np.square, lambda e: 2 * e, False),
+    "identity": ("Identity", False),
+    "log": ("Log", True),
+    "logit": ("Logit", True),
+    "probit": ("Probit", True),
+    "cloglog": ("CLogLog", True),
+    "cauchit": ("Cauchy", True),
+    "inverse": ("InversePower", False),
+    "sqrt": ("Sqrt", False),
 }
 
 
 @dataclass(frozen=True)
+class Link:
+    """A link of statsmodels."""
+
+    of: Any
+    infinite: bool
+
+    def eta(self, mean: Floats) -> Floats:
+        """The linear predictor of a mean."""
+        return np.asarray(self.of(mean), float)
+
+    def mean(self, eta: Floats) -> Floats:
+        """The mean of a linear predictor."""
+        return np.asarray(self.of.inverse(eta), float)
+
+    def slope(self, eta: Floats) -> Floats:
+        """d mean / d eta."""
+        return np.asarray(self.of.inverse_deriv(eta), float)
+
+
+@dataclass(frozen=True)
 class Family:
-    """A distribution by its variance function and unit deviance.
+    """A distribution of statsmodels.
 
     `low` and `high` bound the mean; `zero` says that the response may be 0, `dispersion_one` that
     the variance has no free scale.
     """
 
     name: str
+    kind: str  # class of statsmodels
     links: tuple[str, ...]  # the first is the default
-    variance: Transform
-    unit_deviance: Callable[[Floats, Floats], Floats]
     low: float
     high: float
     zero: bool = True
     dispersion_one: bool = False
+    power: float | None = None  # of the variance, for Tweedie
+
+    @property
+    def of(self) -> Any:
+        """The distribution; its link is never used."""
+        from statsmodels.genmod import families  # lazy: 2.5 s
+
+        options = {} if self.power is None else {"var_power": self.power}
+        return getattr(families, self.kind)(**options)
+
+    def variance(self, mean: Floats) -> Floats:
+        """Variance function of the mean."""
+        return np.asarray(self.of.variance(mean), float)
+
+    def deviance(self, y: Floats, mean: Floats, weights: Floats) -> float:
+        """Weighted sum of the unit deviances."""
+        return float(self.of.deviance(y, mean, var_weights=weights))
 
     def valid(self, mean: Floats) -> bool:
         """Whether every mean lies inside the bounds."""
@@ -74,46 +88,14 @@ class Family:
         )
 
 
-def _xlogy_ratio(y: Floats, mean: Floats) -> Floats:
-    return np.asarray(special.xlogy(y, y / mean), float)
-
-
-def _binomial_deviance(y: Floats, mean: Floats) -> Floats:
-    return 2 * (_xlogy_ratio(y, mean) + _xlogy_ratio(1 - y, 1 - mean))
-
-
-def _poisson_deviance(y: Floats, mean: Floats) -> Floats:
-    return 2 * (_xlogy_ratio(y, mean) - (y - mean))
-
-
-def _gamma_deviance(y: Floats, mean: Floats) -> Floats:
-    return 2 * ((y - mean) / mean - np.log(y / mean))
-
-
 POSITIVE = ("log", "identity", "inverse", "sqrt")
+BINARY = ("logit", "probit", "cloglog", "cauchit", "log", "identity")
 FAMILIES = {
-    "gaussian": Family(
-        "gaussian",
-        ("identity", "log", "inverse"),
-        np.ones_like,
-        lambda y, m: (y - m) ** 2,
-        -np.inf,
-        np.inf,
-    ),
-    "binomial": Family(
-        "binomial",
-        ("logit", "probit", "cloglog", "cauchit", "log", "identity"),
-        lambda m: m * (1 - m),
-        _binomial_deviance,
-        0.0,
-        1.0,
-        dispersion_one=True,
-    ),
-    "poisson": Family(
-        "poisson", POSITIVE, lambda m: m, _poisson_deviance, 0.0, np.inf, dispersion_one=True
-    ),
-    "quasipoisson": Family("quasipoisson", POSITIVE, lambda m: m, _poisson_deviance, 0.0, np.inf),
-    "gamma": Family("gamma", POSITIVE, np.square, _gamma_deviance, 0.0, np.inf, zero=False),
+    "gaussian": Family("gaussian", "Gaussian", ("identity", "log", "inverse"), -np.inf, np.inf),
+    "binomial": Family("binomial", "Binomial", BINARY, 0.0, 1.0, dispersion_one=True),
+    "poisson": Family("poisson", "Poisson", POSITIVE, 0.0, np.inf, dispersion_one=True),
+    "quasipoisson": Family("quasipoisson", "Poisson", POSITIVE, 0.0, np.inf),
+    "gamma": Family("gamma", "Gamma", POSITIVE, 0.0, np.inf, zero=False),
 }
 TWEEDIE = re.compile(r"tweedie\(\s*([0-9]*\.?[0-9]+)\s*\)")
 
@@ -123,27 +105,8 @@ def tweedie(power: float) -> Family:
 
     Jorgensen (1987), J R Stat Soc B 49:127-162.
     """
-
-    def deviance(y: Floats, mean: Floats) -> Floats:
-        ends = np.power(y, 2 - power) / ((1 - power) * (2 - power))
-        return np.asarray(
-            2
-            * (
-                ends
-                - y * np.power(mean, 1 - power) / (1 - power)
-                + np.power(mean, 2 - power) / (2 - power)
-            ),
-            float,
-        )
-
     return Family(
-        f"tweedie({power:g})",
-        POSITIVE,
-        lambda m: np.power(m, power),
-        deviance,
-        0.0,
-        np.inf,
-        zero=power < 2,
+        f"tweedie({power:g})", "Tweedie", POSITIVE, 0.0, np.inf, zero=power < 2, power=power
     )
 
 
@@ -165,7 +128,10 @@ def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     chosen = name or family.links[0]
     if chosen not in family.links:
         raise InvalidInput(f"link of {family.name} must be one of {', '.join(family.links)}")
-    return chosen, LINKS[chosen]
+    from statsmodels.genmod.families import links  # lazy: 2.5 s
+
+    kind, infinite = LINKS[chosen]
+    return chosen, Link(getattr(links, kind)(), infinite)
 
 
 def check_response(y: Floats, family: Family) -> None:

@@ -98,7 +98,7 @@ def single_case(
     -----
     From one person these p values and intervals rest on a model that the person cannot check:
     Newey-West errs in 14 to 28 of 100 tests at 5 %. The analyses of this package therefore
-    publish neither for level and slope; see docs/reference/estimators/single_case.md.
+    publish neither for level and slope; see docs/reference/estimators/single-case.md.
     R: `nlme::gls(y ~ trend + treated, correlation = corAR1(form = ~ time))` (its ML standard
     errors carry an extra sqrt(n / (n - 3))), `sandwich::NeweyWest(prewhite = FALSE)`,
     `wilcox.test`. Parker & Vannest (2009), Parker et al. (2011), Pustejovsky (2018), Onghena

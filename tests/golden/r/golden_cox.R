@@ -72,3 +72,13 @@ G("heart_cox_exact_lefttrunc", "heart", "exact ties with delayed entry and offse
 G("retinopathy_cox_strata_curves", "retinopathy", "fractional weights, strata, log-log interval",
   "coxph(Surv(futime, status) ~ trt * type + risk + strata(eye), data = d, weights = 1 / risk, control = CC)",
   new = data.frame(trt = 0:1, type = c("adult", "juvenile"), risk = 9, eye = c("left", "right")), ci = "log-log")
+
+# Harrell's C of the models of the four public fits that need neither entry, strata nor weights
+concordances <- list(lung = "coxph(Surv(time, status == 2) ~ age + sex + ph.ecog, d)", veteran = "coxph(Surv(time, status) ~ karno + celltype + age, d)",
+                     ovarian = "coxph(Surv(futime, fustat) ~ rx + age, d)", kidney_cox = "coxph(Surv(time, status) ~ age + sex + disease, d)")
+for (f in names(concordances)) {
+  d <- read_data(f)
+  out <- list(id = paste0("cox_concordance_", f), data_file = paste0("data/", f, ".csv"), analysis = "Harrell's C of a Cox model", r_call = paste0("concordance(", concordances[[f]], ")"),
+              oracle = paste0("survival ", packageVersion("survival"), ", R ", getRversion()), result = list(concordance = concordance(eval(parse(text = concordances[[f]])))$concordance))
+  writeLines(toJSON(out, digits = I(17), auto_unbox = TRUE), file.path("json", paste0(out$id, ".json")))
+}
