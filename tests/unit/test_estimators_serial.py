@@ -241,6 +241,11 @@ def test_ar1_equals_car1_at_whole_times_and_the_order_of_rows() -> None:
     np.testing.assert_allclose(even.diagnostics["phi"] ** 2, one.diagnostics["phi"], rtol=1e-6)
 
 
+def test_times_that_are_whole_but_for_rounding() -> None:
+    data = rows()
+    same(fit(data), fit(data.assign(week=(0.1 + data["week"] * 0.3) / 0.3)))
+
+
 def test_gaps_in_time_count() -> None:
     data = rows(20, 8, seed=6)
     gone = data[data["week"] != 3]

@@ -86,10 +86,9 @@ class Series:
         first = np.r_[True, np.diff(cluster) != 0]
         gap = np.r_[0.0, np.ones(len(w) - 1) if time is None else np.diff(time[order])]
         self.edges = np.flatnonzero(first)
-        self.gap_levels, self.gap_code = _gaps(gap, first, kind)
+        self.gap_levels, self.gap_code, gaps = _gaps(gap, first, kind)
         self.z = np.ascontiguousarray(z[order].T)
         self.w = np.ascontiguousarray(w[order].T)
-        gaps = gap[~first]
         # even gaps only: phi and -phi are the same model, so phi is taken as positive
         self.signed = kind == "ar1" and bool((gaps % 2 == 1).any())
         self.unit = 1.0 if self.signed else float(np.median(gaps))
@@ -226,8 +225,8 @@ def _move(rows: Floats, done: Floats, at: Correlation) -> Floats:
     return out
 
 
-def _gaps(gap: Floats, first: Bools, kind: str) -> tuple[Floats, Ints]:
-    """Distinct gaps, and for each row 0 (first of its cluster) or 1 + the number of its gap."""
+def _gaps(gap: Floats, first: Bools, kind: str) -> tuple[Floats, Ints, Floats]:
+    """Distinct gaps; per row 0 (first of its cluster) or 1 + the number of its gap; all gaps."""
     inside = gap[~first]
     if inside.size == 0:
         raise NotEstimable("no cluster has two rows: a serial correlation cannot be estimated")
@@ -236,15 +235,18 @@ def _gaps(gap: Floats, first: Bools, kind: str) -> tuple[Floats, Ints]:
             f"{int((inside <= 0).sum())} rows have the same cluster and time as another row: "
             "serial correlation needs distinct times within a cluster"
         )
-    if kind == "ar1" and (inside != np.floor(inside)).any():
-        raise InvalidInput(
-            "residual='ar1' needs whole-number times (visit 1, 2, ...): use residual='car1' for "
-            "continuous time"
-        )
+    if kind == "ar1":
+        whole = np.rint(inside)
+        if (np.abs(inside - whole) > 1e-8).any() or (whole == 0).any():
+            raise InvalidInput(
+                "residual='ar1' needs whole-number times (visit 1, 2, ...): use residual='car1' "
+                "for continuous time"
+            )
+        inside = whole
     levels, code = np.unique(inside, return_inverse=True)
     out = np.zeros(gap.size, np.int64)
     out[~first] = code + 1
-    return levels, out
+    return levels, out, inside
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,9 @@ class SerialOptimum:
     `theta` holds the free entries of L and, unless `independent`, eta. `max_gradient` and
     `min_curvature` are in units of the size of L, `decrement` is the root of gradient' Hessian^-1
     gradient, `boundary_slope` the smallest slope into an empty direction of G (inf when there is
-    none). `flat`: the criterion
-    does not tell the variances from the correlation (phi is 0 where that fits as well). `eta_variance`: inverse information of eta
-    (inf when flat, NaN when independent). `singular`: a variance, or a combination
-    of random effects, is estimated as 0.
+    none). `flat`: the criterion does not tell the variances from the correlation (phi is 0 where
+    that fits as well). `eta_variance`: inverse information of eta (inf when flat, NaN when
+    independent). `singular`: a variance, or a combination of random effects, is estimated as 0.
     """
 
     theta: Floats
@@ -70,11 +69,12 @@ def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum
         best = _best(criterion, tolerance)
     series = criterion.series
     shortest = series.phi(float(best.theta[-1])) ** series.gap_levels[0]
-    if best.flat or (not series.signed and shortest < NEAR_ZERO):
+    vanishes = not series.signed and shortest < NEAR_ZERO
+    if vanishes or best.flat:
         alone = SerialCriterion(series, _template(criterion), criterion.reml, serial=False)
         held = _best(alone, tolerance)
         if held.deviance <= best.deviance + 1e-9 * (1 + abs(best.deviance)):
-            criterion, best = alone, replace(held, flat=best.flat)
+            criterion, best = alone, replace(held, flat=not vanishes)
     if not best.independent and 1 - abs(series.phi(float(best.theta[-1]))) < NEAR_ONE:
         raise NotEstimable(
             "the residual correlation tends to 1 (or -1), where the residuals have no finite "
