@@ -443,3 +443,30 @@ def test_no_message_holds_a_value(survival: pd.DataFrame) -> None:
             call()
         assert "SECRET" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+# ------------------------------------------------------------------------------------ formulas
+
+
+def test_powers_inside_functions_are_not_read_as_bits(repeated: pd.DataFrame) -> None:
+    with pytest.raises(InvalidInput, match=r"\*\*2"):
+        est.gee("pain ~ I(week^2)", repeated, "patient", "gaussian")
+    assert len(est.gee("pain ~ I(week**2)", repeated, "patient", "gaussian").coefficients) == 2
+
+
+@pytest.mark.parametrize(
+    "term", ["scale(week)", "bs(week, df=3)", "poly(week, 2)", "sqrt(abs(week))", "log(week + 1)"]
+)
+def test_rows_missing_inside_a_function_are_left_out(repeated: pd.DataFrame, term: str) -> None:
+    holes = repeated.assign(week=repeated["week"].where(repeated.index != 7))
+    fit = est.gee(f"pain ~ {term}", holes, "patient", "gaussian")
+    assert fit.diagnostics["n_dropped"] == 1
+    same = est.gee(f"pain ~ {term}", repeated.drop(index=7), "patient", "gaussian")
+    pd.testing.assert_frame_equal(fit.coefficients, same.coefficients)
+
+
+def test_names_with_spaces_stand_in_backticks(repeated: pd.DataFrame) -> None:
+    spaced = repeated.rename(columns={"week": "the week"})
+    fit = est.gee("pain ~ scale(`the week`)", spaced, "patient", "gaussian")
+    same = est.gee("pain ~ scale(week)", repeated, "patient", "gaussian")
+    np.testing.assert_allclose(fit.coefficients["estimate"], same.coefficients["estimate"])

@@ -6,6 +6,8 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from .results import Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
+# beside formulaic's own (log, exp, scale, bs, poly, C ...)
+FUNCTIONS = {"sqrt": np.sqrt, "abs": np.abs, "sin": np.sin, "cos": np.cos}
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -41,7 +45,7 @@ class Design:
             with warnings.catch_warnings():
                 # formulaic would take an unknown level for the reference level
                 warnings.simplefilter("error", DataMismatchWarning)
-                matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+                matrix = self.spec.get_model_matrix(data, na_action="raise", context=FUNCTIONS)
         except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
@@ -193,12 +197,34 @@ def _formula(formula: str, response: bool) -> Any:
         raise InvalidInput("the formula needs a response, as in 'y ~ x'")
     if not response and two_sided:
         raise InvalidInput("the formula has no response here: write 'x1 + x2' only")
+    if any("^" in code for code in _python_factors(parsed)):
+        raise InvalidInput("inside a function ^ is no power (it flips bits): write x**2")
     return parsed
+
+
+def _python_factors(parsed: Any) -> list[str]:
+    """Source of the factors that are evaluated: log(x), I(x**2), scale(x) ..."""
+    sides = (parsed.lhs, parsed.rhs) if hasattr(parsed, "lhs") else (parsed,)
+    factors = (f for side in sides for term in side for f in term.factors)
+    return [str(f) for f in factors if f.eval_method.value == "python"]
+
+
+def _columns(parsed: Any) -> list[str]:
+    """Columns that a formula needs; formulaic leaves out those inside scale(), bs(), poly() ..."""
+    names = {str(v) for v in parsed.required_variables}
+    for code in _python_factors(parsed):
+        names |= set(re.findall(r"`([^`]+)`", code))
+        for node in ast.walk(ast.parse(re.sub(r"`[^`]+`", "0", code), mode="eval")):
+            if isinstance(node, ast.Call):
+                inside = [*node.args, *(k.value for k in node.keywords)]
+                names |= {n.id for a in inside for n in ast.walk(a) if isinstance(n, ast.Name)}
+                names -= {node.func.id} if isinstance(node.func, ast.Name) else set()
+    return sorted(names - {"np", "contr"})
 
 
 def formula_columns(formula: str, response: bool = False) -> list[str]:
     """Columns that a formula needs."""
-    return sorted(str(v) for v in _formula(formula, response).required_variables)
+    return _columns(_formula(formula, response))
 
 
 def design(
@@ -224,7 +250,7 @@ def design(
     """
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
-    used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
+    used = require_columns(data, _columns(parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
@@ -232,7 +258,7 @@ def design(
         if isinstance(rows[name].dtype, pd.CategoricalDtype):
             rows[name] = rows[name].cat.remove_unused_categories()
     try:
-        matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
+        matrices = parsed.get_model_matrix(rows, na_action="raise", context=FUNCTIONS)
     except _formula_errors() as error:
         raise InvalidInput(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
