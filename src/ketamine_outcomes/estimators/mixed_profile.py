@@ -235,8 +235,8 @@ class _Search:
                     partial(self.profile, value),
                     known[nearest][1],
                     jac=True,
-                    method="L-BFGS-B",
-                    options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-5},
+                    method="BFGS",
+                    options={"gtol": 1e-5},
                 )
                 rise = np.sqrt(max(0.0, float(found.fun) - self.lowest))
                 known[value] = (float(rise) - half, np.asarray(found.x, float))
