@@ -11,7 +11,8 @@ import pytest
 from ketamine_outcomes.estimators import EstimationError, InvalidInput, NotEstimable, linear_mixed
 from ketamine_outcomes.estimators.linear_mixed import LinearMixedResult
 from ketamine_outcomes.estimators.mixed_curvature import Moments, hessian
-from ketamine_outcomes.estimators.mixed_likelihood import Criterion, cross_products, merged
+from ketamine_outcomes.estimators.mixed_likelihood import Criterion
+from ketamine_outcomes.estimators.mixed_sums import cross_products, merged
 
 NUMBERS = ["estimate", "std_error", "df", "ci_low", "ci_high"]
 

@@ -23,11 +23,12 @@ from .inputs import (
     require_columns,
 )
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
-from .mixed_likelihood import Criterion, cross_products, evaluate, merged, weighted_columns
+from .mixed_likelihood import Criterion, evaluate, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
 from .mixed_result import LinearMixedResult
 from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times
+from .mixed_sums import cross_products, merged
 from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
