@@ -25,7 +25,7 @@ class CrossProducts:
 
     `counts` (K,) is how many clusters an entry stands for.
     `outer_start` (J,) is the first cluster of every outer group and `ow` (P, J) their o'W;
-    `log_weights` the sum of the logarithms of the weights; `head` the sums of the first block of
+    `log_weights` the sum of the logarithms of the weights; `head` the sums of the first
     clusters alone, where there are many.
     """
 
@@ -108,7 +108,6 @@ def cross_products(
     width = p + 1 + (outer_of is not None)
     zz, zw, ww = np.empty((q, q, k)), np.empty((q, width, k)), np.zeros((width, width))
     ow = None if outer_of is None else np.empty((width, k))
-    head = None
     first = 0
     while first < k:
         before = int(ends[first - 1]) if first else 0
@@ -129,10 +128,22 @@ def cross_products(
         if ow is not None:
             ow[:, first:last] = np.add.reduceat(w[p + 1] * w, starts, axis=1)
         ww += w @ w.T
-        if first == 0 and last < k and outer_of is None:
-            each = np.ones(last)
-            head = CrossProducts(zz[:, :, :last], zw[:, :, :last], ww.copy(), each, after)
         first = last
+    head, few = None, int(np.searchsorted(ends, ROWS_AT_A_TIME, "right"))
+    if outer_of is not None and few < k:
+        few = int(np.searchsorted(outer_of, outer_of[few]))  # whole outer groups
+    if 0 < few < k / 2 and (outer_of is None or outer_of[few - 1] > 0):
+        rows = slice(0, int(ends[few - 1])) if order is None else order[: ends[few - 1]]
+        head = cross_products(
+            x[rows],
+            z[rows],
+            y[rows],
+            cluster[rows],
+            unmix_x,
+            unmix_z,
+            None if root_weights is None else root_weights[rows],
+            None if outer_of is None else outer_of[:few],
+        )
     outer_start = None
     if ow is not None and outer_of is not None:
         outer_start = np.flatnonzero(np.r_[True, outer_of[1:] != outer_of[:-1]])
