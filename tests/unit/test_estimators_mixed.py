@@ -8,10 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ketamine_outcomes.estimators import EstimationError, InvalidInput, NotEstimable, linear_mixed
+from ketamine_outcomes.estimators import (
+    EstimationError,
+    InvalidInput,
+    NotEstimable,
+    linear_mixed,
+    mixed_sums,
+)
 from ketamine_outcomes.estimators.linear_mixed import LinearMixedResult
 from ketamine_outcomes.estimators.mixed_curvature import Moments, hessian
-from ketamine_outcomes.estimators.mixed_likelihood import Criterion, cross_products, merged
+from ketamine_outcomes.estimators.mixed_likelihood import Criterion
+from ketamine_outcomes.estimators.mixed_sums import cross_products, merged
 
 NUMBERS = ["estimate", "std_error", "df", "ci_low", "ci_high"]
 
@@ -127,6 +134,21 @@ def test_merged_clusters_give_the_same_likelihood() -> None:
     np.testing.assert_allclose(one.gradient(one.at(theta)), two.gradient(two.at(theta)), rtol=1e-9)
     a, b = (hessian(c, c.at(theta), Moments(c.sums, c.at(theta)))[1] for c in (one, two))
     np.testing.assert_allclose(a, b, rtol=1e-9)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_work_in_blocks_changes_nothing(
+    model: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = trial(patients=60)
+    for data in (d, d.sample(frac=1, random_state=1)):
+        with monkeypatch.context() as patch:
+            a = linear_mixed("pain ~ week + arm", data, "patient", **model)
+            patch.setattr(mixed_sums, "ROWS_AT_A_TIME", 100)
+            patch.setattr(mixed_sums, "NUMBERS_AT_A_TIME", 1)
+            b = linear_mixed("pain ~ week + arm", data, "patient", **model)
+        same(a, b, 1e-6)
+        np.testing.assert_allclose(a.random_effects, b.random_effects, rtol=1e-5, atol=1e-6)
 
 
 # ------------------------------------------------------------------------------ properties

@@ -7,7 +7,7 @@ lmerTest and pbkrtest.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ import pandas as pd
 
 from .inputs import (
     Design,
-    coded,
     design,
     formula_columns,
     numbers,
@@ -23,12 +22,14 @@ from .inputs import (
     require_columns,
 )
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
-from .mixed_likelihood import Criterion, cross_products, evaluate, merged, weighted_columns
+from .mixed_likelihood import Criterion, evaluate, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
 from .mixed_result import LinearMixedResult
 from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times
-from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
+from .mixed_sums import cross_products, merged
+from .mixed_units import Units, number_units
+from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
 
@@ -128,7 +129,7 @@ def linear_mixed(
     x, y, z, effects = built.x, built.y, *_random_columns(text, built.data)
     if y is None:
         raise AssertionError("design() was asked for a response")
-    units = _units(built.data, cluster, outer)
+    units = number_units(built.data, cluster, outer)
     root = None
     if weights is not None:
         root = np.sqrt(numbers(built.data, weights))
@@ -182,37 +183,6 @@ def linear_mixed(
     return _result(fitted, _small_sample(criterion, best, df), built, units, r_x, info)
 
 
-@dataclass(frozen=True)
-class _Units:
-    """Cluster of every row, and what the clusters are called."""
-
-    codes: Ints
-    index: pd.Index[Any]
-    outer_of: Ints | None = None
-    outer_index: pd.Index[Any] | None = None
-    shared: bool = False  # a label of `cluster` occurs in several outer groups
-
-    @property
-    def n(self) -> int:
-        return len(self.index)
-
-
-def _units(data: pd.DataFrame, cluster: str, outer: str | None) -> _Units:
-    """Number the clusters; within outer groups when there are such."""
-    unit, labels = coded(data, cluster)
-    if outer is None:
-        return _Units(unit, labels.rename(cluster))
-    over, above = coded(data, outer)
-    pair, pairs = pd.factorize(over * len(labels) + unit, sort=True)
-    outer_of, unit_of = np.divmod(np.asarray(pairs, np.int64), len(labels))
-    named = labels.rename(cluster).take(unit_of)
-    outer_index = above.rename(outer)
-    shared = not named.is_unique
-    if shared:
-        named = pd.MultiIndex.from_arrays([outer_index.take(outer_of), named])
-    return _Units(np.asarray(pair, np.int64), named, outer_of, outer_index, shared)
-
-
 def _positive(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
     """Rows that are not of weight 0, and how many are."""
     if weights is None:
@@ -261,7 +231,7 @@ def _random_factor(z: Floats, effects: list[str]) -> Floats:
     return refuse_collinear(z, effects) if effects else np.empty((0, 0))
 
 
-def _check_sizes(x: Floats, z: Floats, units: _Units, correlated: bool) -> None:
+def _check_sizes(x: Floats, z: Floats, units: Units, correlated: bool) -> None:
     n, q = z.shape
     if q and units.n < 2:
         raise NotEstimable("one cluster only: a variance between clusters needs several")
@@ -314,7 +284,7 @@ def _result(
     fitted: Fitted,
     small: SmallSample,
     built: Design,
-    units: _Units,
+    units: Units,
     r_x: Floats,
     info: dict[str, Any],
 ) -> LinearMixedResult:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .mixed_likelihood import Criterion, CrossProducts, Evaluation, weighted_columns
+from .mixed_likelihood import Criterion, Evaluation, weighted_columns
+from .mixed_sums import CrossProducts
 from .results import Floats
 
 

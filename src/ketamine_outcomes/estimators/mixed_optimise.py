@@ -1,10 +1,9 @@
 """Minimise the profiled criterion and prove that the minimum is one.
 
 theta, the free entries of the relative factor L and the relative outer standard deviation, is
-searched with L-BFGS-B (standard deviations at least 0) and polished by Newton steps with the
-exact Hessian. Where there are many clusters the fit of the first few thousand is the start, and
-Newton steps alone do the rest. At the boundary the gradient in theta vanishes by symmetry, so
-the proof is in G = L L' and tau: the slope of the criterion must vanish along G and must not fall
+searched by Newton's method with the exact Hessian; where there are many clusters, from the fit
+of the first few thousand. At the boundary the gradient in theta vanishes by symmetry, so the
+proof is in G = L L' and tau: the slope of the criterion must vanish along G and must not fall
 into the empty directions of G or tau (first-order conditions on the cone of covariance matrices).
 """
 
@@ -14,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import optimize
 
 from .mixed_curvature import Moments, hessian, theta_directions
 from .mixed_likelihood import Criterion, Evaluation
@@ -26,6 +24,7 @@ STARTS = tuple(10.0 ** np.arange(-1.5, 3.5, 0.5))  # relative standard deviation
 TRIES = 5
 SLOPE = 1e-5  # smallest slope out of the boundary that counts as none, per sqrt(n)
 DECREMENT = 1e-4  # distance to the minimum, in standard errors, that counts as converged
+SEARCH_STEPS = 200
 NEWTON_STEPS = 12
 NUDGE = 0.03  # off the boundary, where slopes vanish by symmetry
 STEP = 1e-11  # a Newton step shorter than this changes nothing
@@ -65,11 +64,11 @@ def _minimise(criterion: Criterion) -> Optimum:
     tolerance = SLOPE * max(1.0, np.sqrt(criterion.sums.n) / 10)
     best: Optimum | None = None
     for start, ready in _starts(criterion):
-        theta, bounded = start, True
+        theta = start
         for _ in range(ESCAPES):
             try:
                 if not ready:
-                    theta = _search(criterion, theta, bounded)
+                    theta = _search(criterion, theta)
                 candidate = _polish(criterion, theta)
             except np.linalg.LinAlgError:
                 break  # the next start
@@ -99,7 +98,6 @@ def _minimise(criterion: Criterion) -> Optimum:
                 theta = np.where(held, NUDGE, candidate.theta)
             else:
                 theta = _leave_boundary(criterion, candidate)
-            bounded = False
     raise NotEstimable(
         "the mixed model did not converge: take fewer random effects or rescale the covariates"
     )
@@ -119,18 +117,38 @@ def _starts(criterion: Criterion) -> Iterator[tuple[Floats, bool]]:
         yield theta, False
 
 
-def _search(criterion: Criterion, theta: Floats, bounded: bool) -> Floats:
-    """L-BFGS-B; with `bounded` the standard deviations stay at 0 or above."""
-    bounds = [(0.0, None) if d else (None, None) for d in criterion.diagonal] if bounded else None
-    found = optimize.minimize(
-        criterion.value_and_gradient,
-        theta,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": 500, "maxfun": 1000, "ftol": 1e-13, "gtol": 1e-7},
-    )
-    return np.asarray(found.x, float)
+def _search(criterion: Criterion, theta: Floats) -> Floats:
+    """Newton's method in a trust region, with the absolute curvature where it is negative.
+
+    Without bounds: the criterion is even in the columns of L and smooth through 0.
+    """
+    at = criterion.at(theta)
+    value, radius, moved = criterion.deviance(at), 1.0, True
+    for _ in range(SEARCH_STEPS):
+        if moved:
+            units = _units(criterion, at)[0]
+            curved = hessian(criterion, at, Moments(criterion.sums, at))[1]
+            values, vectors = np.linalg.eigh(curved * np.outer(units, units))
+            along = vectors.T @ (criterion.gradient(at) * units)
+            size = np.abs(values)
+        if size.max() < FLAT:
+            break
+        # a box in the directions of the curvature, in units of theta itself
+        step = np.clip(-along / np.maximum(size, 1e-8 * size.max()), -radius, radius)
+        expected = -float(along @ step + 0.5 * size @ step**2)
+        if expected < 1e-12 * (1 + abs(value)) or radius < 1e-6:
+            break
+        trial = theta + units * (vectors @ step)
+        try:
+            trial_at = criterion.at(trial)
+            gain = (value - criterion.deviance(trial_at)) / expected
+        except np.linalg.LinAlgError:
+            gain = -1.0
+        moved = gain > 0
+        if moved:
+            theta, at, value = trial, trial_at, criterion.deviance(trial_at)
+        radius = 2 * radius if gain > 0.75 else radius if gain > 0.25 else radius / 4
+    return theta
 
 
 def _leave_boundary(criterion: Criterion, found: Optimum) -> Floats:

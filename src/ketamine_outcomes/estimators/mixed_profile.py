@@ -17,11 +17,13 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, special
 
-from .mixed_likelihood import Criterion, CrossProducts, Evaluation
+from .mixed_likelihood import Criterion, Evaluation
 from .mixed_optimise import NUDGE, Optimum, minimise
+from .mixed_sums import CrossProducts
 from .results import Floats, NotEstimable
 
 ROUNDING = 1e-7  # smallest likelihood-ratio statistic that is told from 0
+GRADIENT = 1e-6  # of the deviance per sqrt(n): its square is what the deviance misses
 LOG_RANGE = 100.0  # of sigma, where a search may go
 MOST_STEPS = 60
 
@@ -159,7 +161,7 @@ def profile_intervals(fitted: Fitted, level: float) -> pd.DataFrame:
         start = np.r_[_start(own, fitted, covariance, order if own is not c else None), 0.0]
         start = np.delete(start, index)
         start[-1] = np.log(sigma)
-        search = _Search(profile, start, float(sd[i]), fitted.best.deviance, (0.0, np.inf))
+        search = _Search(profile, start, float(sd[i]), fitted, (0.0, np.inf))
         add(fitted.cluster, effect, "standard_deviation", search)
     for i in range(c.q):
         for j in range(i + 1, c.q):
@@ -170,7 +172,7 @@ def profile_intervals(fitted: Fitted, level: float) -> pd.DataFrame:
         start = np.r_[fitted.best.theta[:-1], np.log(sigma)]
         profile = _held_sd(c, c.diagonal.size - 1, 1 / spread)
         estimate = float(fitted.best.theta[-1]) * sigma * spread
-        search = _Search(profile, start, estimate, fitted.best.deviance, (0.0, np.inf))
+        search = _Search(profile, start, estimate, fitted, (0.0, np.inf))
         add(fitted.outer, "Intercept", "standard_deviation", search)
 
     def held_sigma(value: float, theta: Floats) -> tuple[float, Floats]:
@@ -179,7 +181,7 @@ def profile_intervals(fitted: Fitted, level: float) -> pd.DataFrame:
         return c.deviance(here, sigma2), c.gradient(here, sigma2)
 
     bounds = (1e-3 * sigma * spread, np.inf)
-    search = _Search(held_sigma, fitted.best.theta, sigma * spread, fitted.best.deviance, bounds)
+    search = _Search(held_sigma, fitted.best.theta, sigma * spread, fitted, bounds)
     add("residual", "residual", "standard_deviation", search)
     beta = fitted.unscale @ at.beta + fitted.shift
     for k, term in enumerate(fitted.terms):
@@ -187,7 +189,7 @@ def profile_intervals(fitted: Fitted, level: float) -> pd.DataFrame:
             _held_effect(c, fitted.unscale[k], float(fitted.shift[k])),
             fitted.best.theta,
             float(beta[k]),
-            fitted.best.deviance,
+            fitted,
             (-np.inf, np.inf),
             2
             * sigma
@@ -205,7 +207,7 @@ class _Search:
     profile: Profile
     start: Floats
     estimate: float
-    lowest: float
+    fitted: Fitted  # by full likelihood
     bounds: tuple[float, float]
     step: float = 0.0
 
@@ -224,6 +226,7 @@ class _Search:
         bound = self.bounds[0] if side < 0 else self.bounds[1]
         if self.estimate == bound:
             return bound
+        tolerance = GRADIENT * float(np.sqrt(self.fitted.sums.n))
         # value -> excess over the target, free parameters there; searches start at the nearest
         start = np.asarray(np.where(self.start == 0, NUDGE, self.start), float)
         known: dict[float, tuple[float, Floats]] = {self.estimate: (-half, start)}
@@ -235,10 +238,10 @@ class _Search:
                     partial(self.profile, value),
                     known[nearest][1],
                     jac=True,
-                    method="L-BFGS-B",
-                    options={"maxiter": 500, "ftol": 1e-13, "gtol": 1e-5},
+                    method="BFGS",
+                    options={"gtol": tolerance},
                 )
-                rise = np.sqrt(max(0.0, float(found.fun) - self.lowest))
+                rise = np.sqrt(max(0.0, float(found.fun) - self.fitted.best.deviance))
                 known[value] = (float(rise) - half, np.asarray(found.x, float))
             return known[value][0]
 
@@ -333,4 +336,4 @@ def _correlation(fitted: Fitted, covariance: Floats, i: int, j: int) -> _Search:
     size = covariance[i, i] * covariance[j, j]
     estimate = float(covariance[i, j] / np.sqrt(size)) if size > 0 else float("nan")
     start = np.r_[theta[0], d, theta[3:]]
-    return _Search(profile, start, estimate, fitted.best.deviance, (-1.0, 1.0), 0.1)
+    return _Search(profile, start, estimate, fitted, (-1.0, 1.0), 0.1)
