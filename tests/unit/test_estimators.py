@@ -342,7 +342,6 @@ def test_mixed_refusals(repeated: pd.DataFrame) -> None:
         ({"formula": "flat ~ week"}, "exactly"),
         ({"formula": "pain ~ week", "random": "1 | patient"}, "cluster"),
         ({"formula": "pain ~ week", "random": "0"}, "at least one"),
-        ({"formula": "pain ~ week", "reml": False}, "REML"),
         ({"formula": "week"}, "response"),
         ({"formula": "pain ~ week", "df": "z"}, "one of"),
     ]

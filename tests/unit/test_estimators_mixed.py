@@ -406,3 +406,11 @@ def test_contrasts_and_new_rows_are_checked() -> None:
     row = fit.predict(pd.DataFrame({"week": [2.0], "arm": ["b"]})).iloc[0]
     named = fit.contrast({"b at 2": {"Intercept": 1, "week": 2, "arm[T.b]": 1}}).iloc[0]
     assert row["estimate"] == pytest.approx(named["estimate"])
+
+
+def test_a_maximum_likelihood_fit_takes_satterthwaite_and_says_so() -> None:
+    rows = pd.DataFrame({"y": [1, 2, 3, 3, 4, 6.0], "x": [0, 1] * 3, "id": [1, 1, 2, 2, 3, 3]})
+    fit = linear_mixed("y ~ x", rows, "id", reml=False)
+    named = linear_mixed("y ~ x", rows, "id", reml=False, df="satterthwaite")
+    assert fit.diagnostics["df_method"] == "satterthwaite"
+    pd.testing.assert_frame_equal(fit.coefficients, named.coefficients)

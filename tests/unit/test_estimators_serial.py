@@ -385,7 +385,6 @@ HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] 
         "at least one effect",
     ),
     "outer": ({}, {"outer": "arm"}, InvalidInput, "`outer`"),
-    "Kenward-Roger by ML": ({}, {"reml": False}, InvalidInput, "REML"),
     "negative weights": ({"w": -1.0}, {"weights": "w"}, InvalidInput, "negative"),
     "no weight": ({"w": 0.0}, {"weights": "w"}, NotEstimable, "weight above 0"),
     "one row per cluster": ({"patient": lambda d: d.index}, {"random": "0"}, NotEstimable, "two"),

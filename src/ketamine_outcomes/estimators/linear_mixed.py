@@ -68,9 +68,10 @@ def linear_mixed(
         cluster is one label of `cluster` within one of `outer`: the same label in two outer
         groups counts as two clusters, and is reported.
     reml
-        Restricted likelihood. Kenward-Roger needs it.
+        Restricted likelihood.
     df
-        kenward_roger (adjusts the standard errors too), satterthwaite or normal.
+        kenward_roger (adjusts the standard errors too; REML only: a fit by maximum likelihood
+        takes satterthwaite, as `.diagnostics["df_method"]` says), satterthwaite or normal.
     weights
         Column of prior weights: the residual variance of a row is sigma2 / weight. Rows of
         weight 0 are left out.
@@ -120,7 +121,7 @@ def linear_mixed(
     if df not in METHODS:
         raise InvalidInput(f"df must be one of {', '.join(METHODS)}")
     if df == "kenward_roger" and not reml:
-        raise InvalidInput("Kenward-Roger is defined for REML fits: use df='satterthwaite'")
+        df = "satterthwaite"  # Kenward-Roger does not exist by maximum likelihood
     serial = is_serial(residual, time, outer)
     text, correlated = _random(random, serial)
     require_columns(data, [cluster, outer, weights, time])
