@@ -6,6 +6,8 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import ast
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,6 +20,7 @@ from .results import Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
+BACKTICKS = re.compile("`([^`]*)`")  # around a column name that is no Python name
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -60,7 +63,9 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     used = [n for n in names if n is not None]
     missing = [n for n in used if n not in data.columns]
     if missing:
-        raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+        dotted = any(str(c).startswith(f"{n}.") for n in missing for c in data.columns)
+        hint = ": inside a function, write a name with a dot as `a.b`" if dotted else ""
+        raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data{hint}")
     if not data.columns.is_unique and data.columns.duplicated()[data.columns.isin(used)].any():
         raise InvalidInput("two columns of data that are used have the same name")
     return list(dict.fromkeys(used))
@@ -196,9 +201,35 @@ def _formula(formula: str, response: bool) -> Any:
     return parsed
 
 
+def _columns(parsed: Any) -> list[str]:
+    """Columns that a formula needs.
+
+    formulaic's own list cuts a name at its first dot (`wt.loss` of R's data sets), as if the rest
+    were an attribute, and is empty for functions such as poly.
+    """
+    from formulaic.transforms import TRANSFORMS
+
+    sides = [parsed.lhs, parsed.rhs] if hasattr(parsed, "lhs") else [parsed]
+    names: set[str] = set()
+    try:
+        for factor in {f for side in sides for term in side for f in term.factors}:
+            if factor.eval_method.value == "lookup":
+                names.add(factor.expr)
+            elif factor.eval_method.value == "python":
+                names.update(BACKTICKS.findall(factor.expr))
+                for node in ast.walk(ast.parse(BACKTICKS.sub("C", factor.expr), mode="eval")):
+                    if isinstance(node, ast.Name) and node.id not in TRANSFORMS:
+                        names.add(node.id)
+                    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
+                        names.update(a.value for a in node.args if isinstance(a, ast.Constant))
+    except _formula_errors() as error:
+        raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
+    return sorted(names)
+
+
 def formula_columns(formula: str, response: bool = False) -> list[str]:
     """Columns that a formula needs."""
-    return sorted(str(v) for v in _formula(formula, response).required_variables)
+    return _columns(_formula(formula, response))
 
 
 def design(
@@ -224,7 +255,7 @@ def design(
     """
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
-    used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
+    used = require_columns(data, _columns(parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
