@@ -40,6 +40,9 @@ class Design:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
         from formulaic.errors import DataMismatchWarning
 
+        data = data.copy(deep=False)
+        for place in range(data.shape[1]):
+            data.isetitem(place, _plain(data.iloc[:, place], seen=False).array)
         try:
             with warnings.catch_warnings():
                 # formulaic would take an unknown level for the reference level
@@ -168,6 +171,17 @@ def survival_times(
     return start, stop, coded.astype(np.int64)
 
 
+def _plain(column: pd.Series[Any], seen: bool = True) -> pd.Series[Any]:
+    """Words and numbers in the types that formulaic knows; levels only as far as they are seen."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype(object)
+    if column.dtype == object:
+        return column.infer_objects()  # numbers, also after a detour through objects
+    if seen and isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.remove_unused_categories()
+    return column
+
+
 def _formula_errors() -> tuple[type[Exception], ...]:
     """What formulaic, or the functions inside a formula, may raise."""
     from formulaic.errors import FormulaicError
@@ -192,7 +206,7 @@ def _formula(formula: str, response: bool) -> Any:
     try:
         parsed = Formula(formula)
     except _formula_errors() as error:
-        raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
+        raise _unreadable(formula, error) from None
     two_sided = hasattr(parsed, "lhs")
     if response and not two_sided:
         raise InvalidInput("the formula needs a response, as in 'y ~ x'")
@@ -201,7 +215,12 @@ def _formula(formula: str, response: bool) -> Any:
     return parsed
 
 
-def _columns(parsed: Any) -> list[str]:
+def _unreadable(formula: str, error: Exception) -> InvalidInput:
+    where = ": groups and random effects have their own argument" if "|" in formula else ""
+    return InvalidInput(f"the formula cannot be read ({type(error).__name__}){where}")
+
+
+def _columns(formula: str, parsed: Any) -> list[str]:
     """Columns that a formula needs.
 
     formulaic's own list cuts a name at its first dot (`wt.loss` of R's data sets), as if the rest
@@ -221,15 +240,15 @@ def _columns(parsed: Any) -> list[str]:
                     if isinstance(node, ast.Name) and node.id not in TRANSFORMS:
                         names.add(node.id)
                     elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
-                        names.update(a.value for a in node.args if isinstance(a, ast.Constant))
+                        names.update(str(a.value) for a in node.args if isinstance(a, ast.Constant))
     except _formula_errors() as error:
-        raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
+        raise _unreadable(formula, error) from None
     return sorted(names)
 
 
 def formula_columns(formula: str, response: bool = False) -> list[str]:
     """Columns that a formula needs."""
-    return _columns(_formula(formula, response))
+    return _columns(formula, _formula(formula, response))
 
 
 def design(
@@ -255,13 +274,12 @@ def design(
     """
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
-    used = require_columns(data, _columns(parsed))
+    used = require_columns(data, _columns(formula, parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
     for name in used:
-        if isinstance(rows[name].dtype, pd.CategoricalDtype):
-            rows[name] = rows[name].cat.remove_unused_categories()
+        rows[name] = _plain(rows[name])
     try:
         matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
     except _formula_errors() as error:
