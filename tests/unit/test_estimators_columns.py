@@ -83,3 +83,9 @@ def test_type_that_holds_the_values_changes_nothing(rows: pd.DataFrame, held: ob
         expected.predict_survival(rows.head(2), times=[5]),
         rtol=1e-12,
     )
+
+
+@pytest.mark.parametrize("term", ["factor(arm)", "sqrt(time)", "strata(arm)"])
+def test_functions_of_r_are_named_with_what_to_write(rows: pd.DataFrame, term: str) -> None:
+    with pytest.raises(InvalidInput, match=rf"the formula calls {term.split('(')[0]}, which"):
+        cox(f"wt.loss + {term}", rows, "time", "event")

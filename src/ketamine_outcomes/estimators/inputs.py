@@ -230,6 +230,7 @@ def _columns(formula: str, parsed: Any) -> list[str]:
 
     sides = [parsed.lhs, parsed.rhs] if hasattr(parsed, "lhs") else [parsed]
     names: set[str] = set()
+    called: set[str] = set()
     try:
         for factor in {f for side in sides for term in side for f in term.factors}:
             if factor.eval_method.value == "lookup":
@@ -239,10 +240,18 @@ def _columns(formula: str, parsed: Any) -> list[str]:
                 for node in ast.walk(ast.parse(BACKTICKS.sub("C", factor.expr), mode="eval")):
                     if isinstance(node, ast.Name) and node.id not in TRANSFORMS:
                         names.add(node.id)
-                    elif isinstance(node, ast.Call) and ast.unparse(node.func) == "Q":
-                        names.update(str(a.value) for a in node.args if isinstance(a, ast.Constant))
+                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                        called.add(node.func.id)
+                        if node.func.id == "Q":
+                            names.update(ast.literal_eval(a) for a in node.args)
     except _formula_errors() as error:
         raise _unreadable(formula, error) from None
+    unknown = sorted(called - set(TRANSFORMS))
+    if unknown:
+        raise InvalidInput(
+            f"the formula calls {', '.join(unknown)}, which it does not know: C(x) makes a factor, "
+            "numpy gives functions such as np.sqrt(x); strata, cluster and offset are arguments"
+        )
     return sorted(names)
 
 
