@@ -89,3 +89,10 @@ def test_type_that_holds_the_values_changes_nothing(rows: pd.DataFrame, held: ob
 def test_functions_of_r_are_named_with_what_to_write(rows: pd.DataFrame, term: str) -> None:
     with pytest.raises(InvalidInput, match=rf"the formula calls {term.split('(')[0]}, which"):
         cox(f"wt.loss + {term}", rows, "time", "event")
+
+
+@pytest.mark.parametrize("formula", ["0 + arm + y", "arm + y - 1"])
+def test_a_hazard_has_no_intercept_to_leave_out(rows: pd.DataFrame, formula: str) -> None:
+    result = cox(formula, rows, "time", "event").coefficients
+    expected = cox("arm + y", rows, "time", "event").coefficients
+    pd.testing.assert_frame_equal(result, expected)

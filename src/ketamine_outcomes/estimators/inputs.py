@@ -198,13 +198,14 @@ def _formula_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _formula(formula: str, response: bool) -> Any:
+def _formula(formula: str, response: bool, intercept: bool = True) -> Any:
     from formulaic import Formula  # lazy: 1 s
 
     if not isinstance(formula, str) or not formula.strip():
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
     try:
-        parsed = Formula(formula)
+        # the baseline hazard is an intercept: "0 + arm" codes as "arm" there, as in coxph
+        parsed = Formula(formula if intercept else f"{formula} + 1")
     except _formula_errors() as error:
         raise _unreadable(formula, error) from None
     two_sided = hasattr(parsed, "lhs")
@@ -282,7 +283,7 @@ def design(
         False takes the intercept out after coding (hazard models).
     """
     extra = require_columns(data, also)
-    parsed = _formula(formula, response)
+    parsed = _formula(formula, response, intercept)
     used = require_columns(data, _columns(formula, parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
