@@ -6,7 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ketamine_outcomes.estimators import InvalidInput, Result, cox, gee
+from ketamine_outcomes.estimators import (
+    InvalidInput,
+    Result,
+    balance,
+    cox,
+    gee,
+    standardised_mean_difference,
+)
 
 
 @pytest.fixture
@@ -96,3 +103,11 @@ def test_a_hazard_has_no_intercept_to_leave_out(rows: pd.DataFrame, formula: str
     result = cox(formula, rows, "time", "event").coefficients
     expected = cox("arm + y", rows, "time", "event").coefficients
     pd.testing.assert_frame_equal(result, expected)
+
+
+def test_numbers_held_as_objects_are_balanced_as_numbers(rows: pd.DataFrame) -> None:
+    held = rows.astype(object)
+    expected = balance(rows, ["wt.loss", "arm"], "event").table
+    pd.testing.assert_frame_equal(balance(held, ["wt.loss", "arm"], "event").table, expected)
+    smd = standardised_mean_difference(held["wt.loss"], held["event"])
+    assert smd == expected["smd"].iloc[0]
