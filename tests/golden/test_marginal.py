@@ -396,6 +396,11 @@ def quine_absent() -> pd.DataFrame:
     return d[d["Days"] > 0]
 
 
+def menarche() -> pd.DataFrame:
+    d = frame("menarche")
+    return d.assign(share=d["Menarche"] / d["Total"])
+
+
 RESPIRATORY = "outcome ~ treat + sex + age + baseline"
 VISITS = {"cluster": "patient", "family": "binomial", "time": "visit"}
 PIG = {"cluster": "Pig", "family": "gaussian", "weights": "w", "time": "Time"}
@@ -453,6 +458,8 @@ def test_geepack_links_weights_and_waves(name: str) -> None:
     [
         ("glm_birthwt_probit_hc", named("birthwt"), "low ~ age + lwt + smoke + C(race)",
          {"family": "binomial", "link": "probit"}),
+        ("glm_menarche_cloglog_hc", menarche, "share ~ Age",
+         {"family": "binomial", "link": "cloglog", "weights": "Total"}),
         ("ols_mtcars_weighted_hc", named("mtcars"), "mpg ~ wt + hp",
          {"family": "gaussian", "weights": "qsec"}),
     ],

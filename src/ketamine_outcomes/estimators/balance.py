@@ -82,7 +82,7 @@ def standardised_mean_difference(
     >>> round(standardised_mean_difference([1, 2, 3, 4], [0, 0, 1, 1]), 6)
     2.828427
     """
-    x: pd.Series[Any] = pd.Series(values).reset_index(drop=True)
+    x: pd.Series[Any] = pd.Series(values).infer_objects().reset_index(drop=True)
     g = zero_one(group, "group")
     if len(x) != g.size:
         raise InvalidInput("values and group differ in length")
@@ -202,7 +202,7 @@ def balance(
         used.append(column)
     rows, dropped = complete_rows(data, used)
     w = check_weights(rows[column].to_numpy(), len(rows))
-    rows, w = rows[w > 0].reset_index(drop=True), w[w > 0]
+    rows, w = rows[w > 0].infer_objects().reset_index(drop=True), w[w > 0]
     one = zero_one(rows[group].to_numpy(), f"column {group!r}") == 1
     _two_groups(one)
     return Result(

@@ -28,12 +28,17 @@ LINKS = {
 }
 
 
+SIGMOID = ("logit", "probit", "cloglog", "cauchit")
+NEAR = float(np.finfo(float).eps)  # closest that a fitted probability comes to 0 and 1, as in glm
+
+
 @dataclass(frozen=True)
 class Link:
-    """A link of statsmodels."""
+    """A link of statsmodels; a sigmoid one gives probabilities, kept off 0 and 1."""
 
     of: Any
     infinite: bool
+    sigmoid: bool = False
 
     def eta(self, mean: Floats) -> Floats:
         """The linear predictor of a mean."""
@@ -41,11 +46,13 @@ class Link:
 
     def mean(self, eta: Floats) -> Floats:
         """The mean of a linear predictor."""
-        return np.asarray(self.of.inverse(eta), float)
+        mean = np.asarray(self.of.inverse(eta), float)
+        return np.clip(mean, NEAR, 1 - NEAR) if self.sigmoid else mean
 
     def slope(self, eta: Floats) -> Floats:
         """d mean / d eta."""
-        return np.asarray(self.of.inverse_deriv(eta), float)
+        slope = np.asarray(self.of.inverse_deriv(eta), float)
+        return np.maximum(slope, NEAR) if self.sigmoid else slope
 
 
 @dataclass(frozen=True)
@@ -131,7 +138,7 @@ def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     from statsmodels.genmod.families import links  # lazy: 2.5 s
 
     kind, infinite = LINKS[chosen]
-    return chosen, Link(getattr(links, kind)(), infinite)
+    return chosen, Link(getattr(links, kind)(), infinite, chosen in SIGMOID)
 
 
 def check_response(y: Floats, family: Family) -> None:

@@ -22,6 +22,7 @@ COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
 # beside formulaic's own (log, exp, scale, bs, poly, C ...)
 FUNCTIONS = {"sqrt": np.sqrt, "abs": np.abs, "sin": np.sin, "cos": np.cos}
+BACKTICKS = re.compile("`([^`]*)`")  # around a column name that is no Python name
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -41,6 +42,9 @@ class Design:
         """Design matrix of other rows, with the levels and transforms of the fitted rows."""
         from formulaic.errors import DataMismatchWarning
 
+        data = data.copy(deep=False)
+        for place in range(data.shape[1]):
+            data.isetitem(place, _plain(data.iloc[:, place], seen=False).array)
         try:
             with warnings.catch_warnings():
                 # formulaic would take an unknown level for the reference level
@@ -64,7 +68,9 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     used = [n for n in names if n is not None]
     missing = [n for n in used if n not in data.columns]
     if missing:
-        raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
+        dotted = any(str(c).startswith(f"{n}.") for n in missing for c in data.columns)
+        hint = ": inside a function, write a name with a dot as `a.b`" if dotted else ""
+        raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data{hint}")
     if not data.columns.is_unique and data.columns.duplicated()[data.columns.isin(used)].any():
         raise InvalidInput("two columns of data that are used have the same name")
     return list(dict.fromkeys(used))
@@ -167,6 +173,17 @@ def survival_times(
     return start, stop, coded.astype(np.int64)
 
 
+def _plain(column: pd.Series[Any], seen: bool = True) -> pd.Series[Any]:
+    """Words and numbers in the types that formulaic knows; levels only as far as they are seen."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype(object)
+    if column.dtype == object:
+        return column.infer_objects()  # numbers, also after a detour through objects
+    if seen and isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.remove_unused_categories()
+    return column
+
+
 def _formula_errors() -> tuple[type[Exception], ...]:
     """What formulaic, or the functions inside a formula, may raise."""
     from formulaic.errors import FormulaicError
@@ -183,48 +200,71 @@ def _formula_errors() -> tuple[type[Exception], ...]:
     )
 
 
-def _formula(formula: str, response: bool) -> Any:
+def _formula(formula: str, response: bool, intercept: bool = True) -> Any:
     from formulaic import Formula  # lazy: 1 s
 
     if not isinstance(formula, str) or not formula.strip():
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
     try:
-        parsed = Formula(formula)
+        # the baseline hazard is an intercept: "0 + arm" codes as "arm" there, as in coxph
+        parsed = Formula(formula if intercept else f"{formula} + 1")
     except _formula_errors() as error:
-        raise InvalidInput(f"the formula cannot be read ({type(error).__name__})") from None
+        raise _unreadable(formula, error) from None
     two_sided = hasattr(parsed, "lhs")
     if response and not two_sided:
         raise InvalidInput("the formula needs a response, as in 'y ~ x'")
     if not response and two_sided:
         raise InvalidInput("the formula has no response here: write 'x1 + x2' only")
-    if any("^" in code for code in _python_factors(parsed)):
-        raise InvalidInput("inside a function ^ is no power (it flips bits): write x**2")
     return parsed
 
 
-def _python_factors(parsed: Any) -> list[str]:
-    """Source of the factors that are evaluated: log(x), I(x**2), scale(x) ..."""
-    sides = (parsed.lhs, parsed.rhs) if hasattr(parsed, "lhs") else (parsed,)
-    factors = (f for side in sides for term in side for f in term.factors)
-    return [str(f) for f in factors if f.eval_method.value == "python"]
+def _unreadable(formula: str, error: Exception) -> InvalidInput:
+    where = ": groups and random effects have their own argument" if "|" in formula else ""
+    return InvalidInput(f"the formula cannot be read ({type(error).__name__}){where}")
 
 
-def _columns(parsed: Any) -> list[str]:
-    """Columns that a formula needs; formulaic leaves out those inside scale(), bs(), poly() ..."""
-    names = {str(v) for v in parsed.required_variables}
-    for code in _python_factors(parsed):
-        names |= set(re.findall(r"`([^`]+)`", code))
-        for node in ast.walk(ast.parse(re.sub(r"`[^`]+`", "0", code), mode="eval")):
-            if isinstance(node, ast.Call):
-                inside = [*node.args, *(k.value for k in node.keywords)]
-                names |= {n.id for a in inside for n in ast.walk(a) if isinstance(n, ast.Name)}
-                names -= {node.func.id} if isinstance(node.func, ast.Name) else set()
-    return sorted(names - {"np", "contr"})
+def _columns(formula: str, parsed: Any) -> list[str]:
+    """Columns that a formula needs.
+
+    formulaic's own list cuts a name at its first dot (`wt.loss` of R's data sets), as if the rest
+    were an attribute, and is empty for functions such as poly.
+    """
+    from formulaic.transforms import TRANSFORMS
+
+    known = {*TRANSFORMS, *FUNCTIONS}
+    sides = [parsed.lhs, parsed.rhs] if hasattr(parsed, "lhs") else [parsed]
+    factors = {f for side in sides for term in side for f in term.factors}
+    if any("^" in f.expr for f in factors if f.eval_method.value == "python"):
+        raise InvalidInput("inside a function ^ is no power (it flips bits): write x**2")
+    names: set[str] = set()
+    called: set[str] = set()
+    try:
+        for factor in factors:
+            if factor.eval_method.value == "lookup":
+                names.add(factor.expr)
+            elif factor.eval_method.value == "python":
+                names.update(BACKTICKS.findall(factor.expr))
+                for node in ast.walk(ast.parse(BACKTICKS.sub("C", factor.expr), mode="eval")):
+                    if isinstance(node, ast.Name) and node.id not in known:
+                        names.add(node.id)
+                    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                        called.add(node.func.id)
+                        if node.func.id == "Q":
+                            names.update(ast.literal_eval(a) for a in node.args)
+    except _formula_errors() as error:
+        raise _unreadable(formula, error) from None
+    unknown = sorted(called - known)
+    if unknown:
+        raise InvalidInput(
+            f"the formula calls {', '.join(unknown)}, which it does not know: C(x) makes a factor, "
+            "numpy gives functions such as np.floor(x); strata, cluster and offset are arguments"
+        )
+    return sorted(names)
 
 
 def formula_columns(formula: str, response: bool = False) -> list[str]:
     """Columns that a formula needs."""
-    return _columns(_formula(formula, response))
+    return _columns(formula, _formula(formula, response))
 
 
 def design(
@@ -249,14 +289,13 @@ def design(
         False takes the intercept out after coding (hazard models).
     """
     extra = require_columns(data, also)
-    parsed = _formula(formula, response)
-    used = require_columns(data, _columns(parsed))
+    parsed = _formula(formula, response, intercept)
+    used = require_columns(data, _columns(formula, parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
     for name in used:
-        if isinstance(rows[name].dtype, pd.CategoricalDtype):
-            rows[name] = rows[name].cat.remove_unused_categories()
+        rows[name] = _plain(rows[name])
     try:
         matrices = parsed.get_model_matrix(rows, na_action="raise", context=FUNCTIONS)
     except _formula_errors() as error:

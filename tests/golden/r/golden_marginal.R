@@ -13,7 +13,7 @@ data_file(transform(MASS::quine, class = paste0(Eth, Sex, Age)), "quine")
 data(endometrial, package = "brglm2"); data_file(endometrial, "endometrial")
 data(engel, package = "quantreg"); data_file(engel, "engel")
 data(barro, package = "quantreg"); data_file(barro, "barro")
-data_file(stackloss, "stackloss"); data_file(mtcars, "mtcars"); data_file(MASS::birthwt, "birthwt")
+data_file(stackloss, "stackloss"); data_file(mtcars, "mtcars"); data_file(MASS::birthwt, "birthwt"); data_file(MASS::menarche, "menarche")
 
 run <- function(id, file, analysis, code, extract, oracle) {
   call <- paste0('d <- read.csv("data/', file, '.csv", stringsAsFactors = TRUE)\n', code)
@@ -46,6 +46,7 @@ hc <- function(m) { n <- names(coef(m)); s <- summary(m)$coefficients
   c(list(coef = named(coef(m), n), se_model_based = named(s[, 2], n), p_model_based = named(s[, 4], n)), setNames(lapply(c("HC0", "HC2", "HC3"), function(t) named(sqrt(diag(vcovHC(m, t))), n)), c("HC0", "HC2", "HC3"))) }
 GC <- "control = glm.control(epsilon = 1e-15, maxit = 200)"
 run("glm_birthwt_probit_hc", "birthwt", "probit regression, HC0, HC2, HC3", sprintf('glm(low ~ age + lwt + smoke + factor(race), family = binomial("probit"), data = d, %s)', GC), hc, ver("sandwich"))
+run("glm_menarche_cloglog_hc", "menarche", "grouped binomial, cloglog, a fitted probability of 1 in double precision", sprintf('glm(Menarche / Total ~ Age, family = binomial("cloglog"), weights = Total, data = d, %s)', GC), hc, ver("sandwich"))
 run("ols_mtcars_weighted_hc", "mtcars", "weighted least squares, HC0, HC2, HC3", "lm(mpg ~ wt + hp, weights = qsec, data = d)", hc, ver("sandwich"))
 
 # ---------- Firth: brglm2 for the estimate, its own penalised profile for intervals and tests ----------
