@@ -233,16 +233,15 @@ def _columns(formula: str, parsed: Any) -> list[str]:
 
     known = {*TRANSFORMS, *FUNCTIONS}
     sides = [parsed.lhs, parsed.rhs] if hasattr(parsed, "lhs") else [parsed]
-    factors = {f for side in sides for term in side for f in term.factors}
-    if any("^" in f.expr for f in factors if f.eval_method.value == "python"):
-        raise InvalidInput("inside a function ^ is no power (it flips bits): write x**2")
     names: set[str] = set()
     called: set[str] = set()
+    flips = False
     try:
-        for factor in factors:
+        for factor in {f for side in sides for term in side for f in term.factors}:
             if factor.eval_method.value == "lookup":
                 names.add(factor.expr)
             elif factor.eval_method.value == "python":
+                flips |= "^" in factor.expr
                 names.update(BACKTICKS.findall(factor.expr))
                 for node in ast.walk(ast.parse(BACKTICKS.sub("C", factor.expr), mode="eval")):
                     if isinstance(node, ast.Name) and node.id not in known:
@@ -253,6 +252,8 @@ def _columns(formula: str, parsed: Any) -> list[str]:
                             names.update(ast.literal_eval(a) for a in node.args)
     except _formula_errors() as error:
         raise _unreadable(formula, error) from None
+    if flips:
+        raise InvalidInput("inside a function ^ is no power (it flips bits): write x**2")
     unknown = sorted(called - known)
     if unknown:
         raise InvalidInput(
