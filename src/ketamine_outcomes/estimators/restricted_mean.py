@@ -224,7 +224,11 @@ def _result(
         relative = error / mean
         estimate = np.r_[mean, mean[1:] - mean[0], np.log(mean[1:] / mean[0])]
         std_error = np.r_[error, np.hypot(error[1:], error[0]), np.hypot(relative[1:], relative[0])]
-        statistic = np.where(measure == "mean", np.nan, estimate / std_error)
+        # no ratio to a mean of 0, no test where nothing varies
+        estimate = np.where(ratio & ~np.isfinite(estimate), np.nan, estimate)
+        std_error = np.where(np.isnan(estimate), np.nan, std_error)
+        tested = (measure != "mean") & (std_error > 0)
+        statistic = np.where(tested, estimate / std_error, np.nan)
     half = t_quantile(level, np.inf) * std_error
 
     def natural(values: Floats) -> Floats:
