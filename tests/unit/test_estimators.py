@@ -443,3 +443,89 @@ def test_no_message_holds_a_value(survival: pd.DataFrame) -> None:
             call()
         assert "SECRET" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.date_range("2020-01-01", periods=60), "must hold numbers"),
+        (pd.to_timedelta(np.arange(1, 61), unit="D"), "must hold numbers"),
+        (np.arange(1, 61) + 1j, "must hold numbers"),
+        (np.arange(1, 61) * 1e160, "too large or too small"),
+        (np.arange(1, 61) * 1e-160, "too large or too small"),
+    ],
+    ids=["dates", "durations", "complex", "huge", "tiny"],
+)
+def test_what_floats_cannot_hold_is_refused(
+    survival: pd.DataFrame, column: Any, message: str
+) -> None:
+    bad = survival.assign(bad=column)
+    for call in (
+        lambda: est.kaplan_meier(bad, "bad", "event"),
+        lambda: est.kaplan_meier(bad, "time", "event", weights="bad"),
+        lambda: est.cox("bad", bad, "time", "hit"),
+        lambda: est.cox("x", bad, "time", "hit", offset="bad"),
+        lambda: est.gee("bad ~ x", bad, "site", "gaussian"),
+        lambda: est.meta_analysis(bad["bad"], bad["time"]),
+        lambda: est.tipping_point(bad["x"], bad["time"], bad["bad"]),
+        lambda: est.pool_imputations(bad[["bad"]], bad[["time"]]),
+    ):
+        with pytest.raises(InvalidInput, match=f"{message}|must be numbers|hold numbers, words"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [object, "Float64", "float32"])
+def test_numbers_stay_numbers_in_a_formula(survival: pd.DataFrame, dtype: Any) -> None:
+    plain = survival.assign(x=survival["x"].astype("float32").astype(float))
+    want = est.cox("x", plain, "time", "hit").coefficients
+    got = est.cox("x", plain.assign(x=plain["x"].astype(dtype)), "time", "hit").coefficients
+    pd.testing.assert_frame_equal(got, want, rtol=1e-12)
+
+
+def test_words_of_every_type_are_one_factor(survival: pd.DataFrame) -> None:
+    word = survival["site"].map({0: "a", 1: "a", 2: "b", 3: "b", 4: "c", 5: "c"})
+    want = est.cox("w", survival.assign(w=word.astype(object)), "time", "hit")
+    for dtype in ("string", "category"):
+        other = survival.assign(w=word.astype(dtype))
+        got = est.cox("w", other, "time", "hit")
+        pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+        new = got.predict_survival(other.head(2), times=[3.0])
+        pd.testing.assert_frame_equal(
+            new, want.predict_survival(survival.assign(w=word).head(2), times=[3.0])
+        )
+
+
+def test_covariates_of_mixed_type_are_refused(survival: pd.DataFrame) -> None:
+    for values in ([(1, 2)] * 60, [["a"]] * 60):
+        mixed = survival.assign(mixed=pd.Series(values, dtype=object))
+        with pytest.raises(InvalidInput, match="'mixed' must hold numbers, words or categories"):
+            est.cox("mixed", mixed, "time", "hit")
+        with pytest.raises(InvalidInput, match="'mixed'"):
+            est.kaplan_meier(mixed, "time", "event", group="mixed")
+
+
+def test_messages_on_terms_hold_no_level(survival: pd.DataFrame) -> None:
+    secret = survival.assign(name=[f"Miller]{i}" for i in range(60)], same="Miller", one=1.0)
+    secret.loc[0, "same"] = "Meyer [x]"
+    for call in (
+        lambda: est.cox("name", secret, "time", "hit"),
+        lambda: est.fine_gray("name", secret, "time", "event"),
+        lambda: est.gee("x ~ name:z", secret, None, "gaussian"),
+        lambda: est.cox("same", secret.assign(hit=secret.index == 0), "time", "hit"),
+        lambda: est.gee("x ~ same", secret, "site", "gaussian").coefficient("name"),
+    ):
+        with pytest.raises(EstimationError) as refused:
+            call()
+        assert not any(word in str(refused.value) for word in ("Miller", "Meyer"))
+
+
+def test_prediction_takes_any_index_and_refuses_no_rows(survival: pd.DataFrame) -> None:
+    fits = (est.cox("x", survival, "time", "hit"), est.fine_gray("x", survival, "time", "event"))
+    two = survival.head(2)[["x"]].set_index(pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]))
+    for predict in (fits[0].predict_survival, fits[1].predict_incidence):
+        curve = predict(two, times=[2.0])
+        assert curve["group"].tolist() == [("a", 1), ("b", 2)]
+        with pytest.raises(InvalidInput, match="no row"):
+            predict(two[:0])
+        with pytest.raises(InvalidInput, match="times must be"):
+            predict(two, times="tomorrow")

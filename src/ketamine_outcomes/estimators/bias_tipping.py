@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from .bias import finite
+from .inputs import floats, refuse_extreme
 from .results import (
     Floats,
     InvalidInput,
@@ -143,14 +144,12 @@ def tipping_point(
 
 
 def _vector(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Floats:
-    try:
-        array = np.atleast_1d(np.asarray(values, float))
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name} must be numbers") from None
+    array = np.atleast_1d(floats(values, name))
     if len(shape) != 1 or shape[0] == 0 or array.shape not in (shape, (1,)):
         raise InvalidInput(f"{name} must be one number, or one per value of estimate")
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name} must be finite")
+    refuse_extreme(array, name)
     return np.broadcast_to(array, shape)
 
 

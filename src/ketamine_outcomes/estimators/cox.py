@@ -20,6 +20,7 @@ from .cox_result import CoxResult, Fitted
 from .inputs import (
     codes,
     design,
+    named,
     numbers,
     refuse_collinear,
     require_columns,
@@ -399,7 +400,7 @@ def _monotone(direction: Floats, terms: list[str]) -> None:
 
 
 def _quoted(terms: list[str], which: Bools) -> str:
-    return ", ".join(repr(t) for t, w in zip(terms, which, strict=True) if w)
+    return named(t for t, w in zip(terms, which, strict=True) if w)
 
 
 def _tests(statistics: dict[str, float], df: int) -> pd.DataFrame:

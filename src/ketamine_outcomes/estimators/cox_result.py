@@ -14,7 +14,7 @@ from . import cox_likelihood as likelihood
 from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
-from .inputs import Design, numbers, require_columns, survival_times
+from .inputs import Design, floats, numbers, require_columns, survival_times
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -138,7 +138,7 @@ class CoxResult(Result):
                 low = np.maximum(estimate - z * std_error, 0.0)
             parts.append(
                 pd.DataFrame(curve).assign(
-                    group=name,
+                    group=[name] * len(estimate),
                     estimate=estimate,
                     std_error=std_error,
                     ci_low=low,
@@ -180,7 +180,7 @@ class CoxResult(Result):
         fitted, level = self._parts(), self._level(level)
         if ci not in INTERVALS:
             raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
-        at = None if times is None else np.unique(np.asarray(times, float))
+        at = None if times is None else np.unique(floats(times, "times"))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
@@ -197,7 +197,7 @@ class CoxResult(Result):
                     low, high = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(curve).assign(
-                        group=new_data.index[row],
+                        group=[new_data.index[row]] * len(estimate),
                         estimate=estimate,
                         std_error=std_error,
                         ci_low=low,

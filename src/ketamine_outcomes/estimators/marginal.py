@@ -238,7 +238,7 @@ def _model_based(problem: Problem, fit: Fit, independent: bool) -> tuple[Floats,
 def _table(
     terms: list[str], back: Floats, beta: Floats, covariance: Floats, df: float, level: float
 ) -> pd.DataFrame:
-    error = np.sqrt(np.einsum("ij,jk,ik->i", back, covariance, back))
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", back, covariance, back), 0.0))
     return coefficient_table(terms, back @ beta, error, df, level)
 
 

@@ -100,9 +100,7 @@ class Result:
         """Return the row of one term."""
         rows = self.coefficients[self.coefficients["term"] == term]
         if len(rows) != 1:
-            raise InvalidInput(
-                f"no term {term!r}; the terms are {', '.join(self.coefficients['term'])}"
-            )
+            raise InvalidInput(f"no term {term!r}: their names stand in .coefficients['term']")
         return rows.iloc[0]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, require_columns
+from .inputs import Design, floats, require_columns
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -121,7 +121,7 @@ class FineGrayResult(Result):
                 low_end, high_end = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(counts).assign(
-                        group=new_data.index[row],
+                        group=[new_data.index[row]] * len(estimate),
                         estimate=estimate,
                         std_error=std_error,
                         ci_low=low_end,
@@ -136,10 +136,7 @@ class FineGrayResult(Result):
 def _checked(times: ArrayLike | None) -> Floats | None:
     if times is None:
         return None
-    try:
-        asked = np.unique(np.asarray(times, float))
-    except (TypeError, ValueError):
-        asked = np.array([np.nan])
+    asked = np.unique(floats(times, "times"))
     if not np.isfinite(asked).all():
         raise InvalidInput("times must be finite numbers")
     return asked
