@@ -529,3 +529,81 @@ def test_prediction_takes_any_index_and_refuses_no_rows(survival: pd.DataFrame) 
             predict(two[:0])
         with pytest.raises(InvalidInput, match="times must be"):
             predict(two, times="tomorrow")
+
+
+ODD: list[Any] = [
+    pd.NA,
+    pd.NaT,
+    np.array([1, 2]),
+    ["x"],
+    {},
+    "nope",
+    np.nan,
+    1 + 2j,
+    b"x",
+    object(),
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=[type(v).__name__ for v in ODD])
+def test_options_of_another_type_are_refused(survival: pd.DataFrame, odd: Any) -> None:
+    d = survival
+    for call in (
+        lambda: est.kaplan_meier(d, odd, "event"),
+        lambda: est.kaplan_meier(d, "time", "event", group=odd),
+        lambda: est.kaplan_meier(d, "time", "event", ci=odd),
+        lambda: est.kaplan_meier(d, "time", "event", level=odd),
+        lambda: est.rmst(d, "time", "event", tau=odd),
+        lambda: est.restricted_mean_time_lost(d, "time", "event", 3, cause=odd),
+        lambda: est.logrank(d, "time", "hit", "z", rho=odd),
+        lambda: est.mean_cumulative_function(d, "time", "hit", "site", terminal=odd),
+        lambda: est.cox("x", d, "time", "hit", ties=odd),
+        lambda: est.cox("x", d, "time", "hit", firth=odd),
+        lambda: est.gee("x ~ z", d, "site", odd),
+        lambda: est.gee("x ~ z", d, "site", "gaussian", scale=odd),
+        lambda: est.propensity_weights("z ~ x", d, trim=odd),
+        lambda: est.balance(d, odd, "z"),
+        lambda: est.exact_rate(1, 2, mid_p=odd),
+        lambda: est.exact_proportion(odd, 2),
+        lambda: est.regression_to_mean(8, 4, 0.5, n_baseline=odd),
+        lambda: est.probabilistic_bias(2, seed=odd),
+        lambda: est.probabilistic_bias(2, seed=1, n_draws=odd),
+        lambda: est.probabilistic_bias(2, seed=1, std_error=odd),
+        lambda: est.probabilistic_bias(2, seed=1, sensitivity=odd, risk_2=0.1),
+        lambda: est.tipping_point(1, 1, 1, df_complete=odd),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+    for call in (
+        lambda: est.kaplan_meier(d, None, "event"),  # type: ignore[arg-type]
+        lambda: est.logrank(d, "time", "hit", None),  # type: ignore[arg-type]
+        lambda: est.balance(d, ["x"], None),  # type: ignore[arg-type]
+        lambda: est.probabilistic_bias(2, seed=None),  # type: ignore[arg-type]
+        lambda: est.exact_rate(10**400, 1),
+        lambda: est.cox("x | z", d, "time", "hit"),
+        lambda: est.gee("x ~ z | site", d, "site", "gaussian"),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+
+
+@pytest.mark.parametrize("dtype", ["object", "Float64", "boolean", "string"])
+def test_weights_of_any_type_may_miss_values(survival: pd.DataFrame, dtype: Any) -> None:
+    weight = pd.Series([1.0, 0.0, 1.0, 1.0] * 15)
+    plain = survival.assign(w=weight.mask(np.arange(60) < 2))
+    text = weight.astype(int).astype(str) if dtype == "string" else weight
+    other = survival.assign(w=text.astype(dtype).mask(np.arange(60) < 2))
+    for call in (
+        lambda d: est.cox("x", d, "time", "hit", weights="w"),
+        lambda d: est.fine_gray("x", d, "time", "event", weights="w"),
+        lambda d: est.gee("x ~ z", d, "site", "gaussian", weights="w"),
+    ):
+        want, got = call(plain), call(other)
+        pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+        assert got.diagnostics["n_observations"] == want.diagnostics["n_observations"]
+
+
+def test_concordance_without_pairs_is_refused(survival: pd.DataFrame) -> None:
+    fit = est.cox("x", survival.assign(time=3, hit=1), "time", "hit", ties="breslow")
+    with pytest.raises(NotEstimable, match="no pairs"):
+        fit.concordance()

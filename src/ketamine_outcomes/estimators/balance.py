@@ -187,9 +187,9 @@ def balance(
     >>> balance(rows, ["age", "sex"], "t").table["smd"].round(3).tolist()
     [2.828, 0.0, 0.0, 0.0]
     """
-    names = [covariates] if isinstance(covariates, str) else list(covariates)
-    if not names:
-        raise InvalidInput("name at least one covariate")
+    names = [covariates] if isinstance(covariates, str) else covariates
+    if not isinstance(names, Sequence) or not names or group is None:
+        raise InvalidInput("name at least one covariate, and the column of the group")
     column = weights if isinstance(weights, str) else None
     used = require_columns(data, [*names, group, column])
     if column is None:

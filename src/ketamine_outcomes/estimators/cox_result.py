@@ -22,7 +22,9 @@ from .results import (
     Floats,
     Ints,
     InvalidInput,
+    NotEstimable,
     Result,
+    check_choice,
     check_level,
     t_quantile,
 )
@@ -178,8 +180,7 @@ class CoxResult(Result):
         R: `survfit(fit, newdata, conf.type = ci)`; Tsiatis (1981).
         """
         fitted, level = self._parts(), self._level(level)
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+        check_choice(ci, INTERVALS, "ci")
         at = None if times is None else np.unique(floats(times, "times"))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
@@ -301,8 +302,7 @@ class CoxResult(Result):
         (1990); dfbeta is the score residual times the inverse information.
         """
         fitted = self._parts()
-        if kind not in RESIDUALS:
-            raise InvalidInput(f"kind must be one of {', '.join(RESIDUALS)}")
+        check_choice(kind, RESIDUALS, "kind")
         sets, at, terms = fitted.sets, fitted.at, fitted.built.terms
         if kind in ("martingale", "deviance"):
             died = np.zeros(sets.n_rows)
@@ -349,6 +349,9 @@ class CoxResult(Result):
         from lifelines.utils import concordance_index  # lazy: 3 s
 
         _, stop, died, _ = fitted.follow_up()
+        first = stop[died].min()
+        if not ((stop > first) | ((stop == first) & ~died)).any():
+            raise NotEstimable("no row is followed beyond an event: there are no pairs to compare")
         x, fixed = fitted.working(fitted.built.data)
         log_hazard = x @ fitted.beta + fixed
         # rows of equal covariates are ties, whatever the rounding of their sums

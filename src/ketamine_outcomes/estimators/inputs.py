@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .results import Floats, Ints, InvalidInput, NotEstimable
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
@@ -67,6 +67,8 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     if not isinstance(data, pd.DataFrame):
         raise InvalidInput("data must be a pandas DataFrame")
     used = [n for n in names if n is not None]
+    if not all(isinstance(n, Hashable) for n in used):
+        raise InvalidInput("a column is given by its name, one word")
     missing = [n for n in used if n not in data.columns]
     if missing:
         raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
@@ -88,13 +90,20 @@ def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFr
     return kept, len(data) - len(kept)
 
 
+def _column(data: pd.DataFrame, name: str) -> pd.Series[Any]:
+    if name not in data.columns:
+        raise InvalidInput("a column that the call needs is not named (None)")
+    return data[name]
+
+
 def numbers(data: pd.DataFrame, name: str) -> Floats:
     """A column as finite floats."""
+    column = _column(data, name)
     try:
-        if _unusable(data[name]):
+        if _unusable(column):
             raise TypeError
-        values = data[name].to_numpy(dtype=float, copy=True)
-    except (TypeError, ValueError):
+        values = column.to_numpy(dtype=float, copy=True)
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"column {name!r} must hold numbers") from None
     bad = int((~np.isfinite(values)).sum())
     if bad:
@@ -109,7 +118,7 @@ def floats(values: ArrayLike, what: str) -> Floats:
         if np.asarray(values).dtype.kind in NO_NUMBERS:
             raise TypeError
         return np.asarray(values, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{what} must be numbers") from None
 
 
@@ -148,9 +157,18 @@ def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Fl
     return rows.loc[kept].reset_index(drop=True), weight[kept]
 
 
+def weightless(data: pd.DataFrame, weights: str) -> Bools:
+    """Rows of weight 0, to be left out before a formula sees their levels."""
+    column = data[weights]
+    if _unusable(column):
+        return np.zeros(len(data), bool)
+    found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan) == 0
+    return np.asarray(found, bool)
+
+
 def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
     """A column as 0, 1, 2 ... with the index of its sorted distinct values."""
-    column = data[name]
+    column = _column(data, name)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
         return np.asarray(column.cat.codes, np.int64), column.cat.categories
@@ -285,12 +303,14 @@ def design(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
         ) from None
     right = matrices.rhs if response else matrices
+    if not hasattr(right, "columns"):
+        raise InvalidInput("the formula must have one right side, without '|'")
     y = None
     try:
         x = np.asarray(right, float)
         # a copy: the rows may be the caller's
         left = np.array(matrices.lhs, float) if response else None
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("the formula gives something else than numbers") from None
     if left is not None:
         if left.ndim == 2 and left.shape[1] != 1:

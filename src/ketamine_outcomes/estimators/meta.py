@@ -18,6 +18,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
     coefficient_table,
     t_quantile,
@@ -143,10 +144,8 @@ def meta_analysis(
     [0.12, 0.3464]
     """
     check_level(level)
-    if method not in METHODS:
-        raise InvalidInput(f"method must be one of {', '.join(METHODS)}")
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_choice(method, METHODS, "method")
+    check_choice(ci, INTERVALS, "ci")
     y, s, x, terms, row, dropped = _studies(estimate, std_error, moderators)
     k, p = x.shape
     single = k == 1 and p == 1
@@ -211,7 +210,7 @@ def _studies(
             np.atleast_1d(pd.to_numeric(np.ravel(np.asarray(a, object)))).astype(float)
             for a in (estimate, std_error)
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("estimate and std_error must be numbers") from None
     if y.size != s.size:
         raise InvalidInput(f"there are {y.size} estimates and {s.size} standard errors")

@@ -136,7 +136,7 @@ def _complete(df_complete: float | ArrayLike | None, k: int) -> Floats:
     try:
         v = np.asarray(np.inf if df_complete is None else df_complete, float)
         v = np.broadcast_to(v, (k,)).copy()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("df_complete must be one number, or one per term") from None
     if np.isnan(v).any() or (v <= 0).any():
         raise InvalidInput("df_complete must be above 0")
@@ -148,7 +148,7 @@ def _covariances(covariances: ArrayLike, s: Floats) -> Floats:
     m, k = s.shape
     try:
         u = np.asarray(covariances, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("covariances must be m matrices of k rows and columns") from None
     if u.shape != (m, k, k) or not np.isfinite(u).all():
         raise InvalidInput(f"covariances must be finite and have the shape {(m, k, k)}")

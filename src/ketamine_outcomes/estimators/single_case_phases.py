@@ -90,7 +90,7 @@ def _floats(values: ArrayLike, name: str) -> Floats:
         raise InvalidInput(f"{name} must be numbers")
     try:
         return np.asarray(pd.to_numeric(pd.Series(raw)), float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be numbers") from None
 
 

@@ -18,6 +18,7 @@ from .inputs import (
     refuse_collinear,
     require_columns,
     survival_times,
+    weightless,
 )
 from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
 from .subdistribution_likelihood import Moments, censoring_residuals, moments, score_residuals
@@ -105,10 +106,10 @@ def fine_gray(
     also = [time, event, entry, weights, strata, censoring_group, cluster]
     require_columns(data, also)
     if weights is not None:
-        used = data[weights].to_numpy() != 0
-        if used.size and not used.any():
+        none = weightless(data, weights)
+        if none.size and none.all():
             raise NotEstimable(f"every weight in {weights!r} is 0: no row is left")
-        data = data.loc[used]
+        data = data.loc[~none]
     built = design(formula, data, also, response=False, intercept=False)
     rows, terms = built.data, built.terms
     start, stop, code = survival_times(rows, time, event, entry)

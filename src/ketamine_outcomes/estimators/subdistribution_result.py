@@ -18,6 +18,7 @@ from .results import (
     Ints,
     InvalidInput,
     Result,
+    check_choice,
     check_level,
 )
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
@@ -87,8 +88,7 @@ class FineGrayResult(Result):
         fitted = self._fitted
         if fitted is None:
             raise InvalidInput("this result was not made by fine_gray")
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+        check_choice(ci, INTERVALS, "ci")
         level = fitted.level if level is None else check_level(level)
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)
