@@ -535,7 +535,7 @@ ODD: list[Any] = [
     pd.NA,
     pd.NaT,
     np.array([1, 2]),
-    ["x"],
+    ["nope"],
     {},
     "nope",
     np.nan,

@@ -60,9 +60,9 @@ def _draw(given: Distribution, name: str, n: int, generator: np.random.Generator
     """`n` draws of a distribution, or a constant."""
     if isinstance(given, tuple | list):
         family = given[0] if given else None
-        if family not in _FAMILIES:
+        if not isinstance(family, str) or family not in _FAMILIES:
             raise InvalidInput(f"{name} must be a number or one of {', '.join(_FAMILIES)}")
-        size, rule, valid, draw = _FAMILIES[str(family)]
+        size, rule, valid, draw = _FAMILIES[family]
         try:
             parameters = [float(p) for p in given[1:]]
         except (TypeError, ValueError, OverflowError):
@@ -157,8 +157,10 @@ def probabilistic_bias(
     n = check_whole(n_draws, "n_draws", 1)
     if n > MOST_DRAWS:
         raise InvalidInput(f"n_draws must be {MOST_DRAWS} or less")
-    if std_error is not None and finite(std_error, "std_error") < 0:
-        raise InvalidInput("std_error must be 0 or more")
+    if std_error is not None:
+        std_error = finite(std_error, "std_error")
+        if std_error < 0:
+            raise InvalidInput("std_error must be 0 or more")
     generator = np.random.default_rng(check_whole(seed, "seed", 0))
 
     def draw(given: Distribution, name: str) -> Floats:
