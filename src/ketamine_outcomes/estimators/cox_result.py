@@ -77,7 +77,10 @@ class Fitted:
         if self.strata is None:
             return np.zeros(len(data), np.int64)
         require_columns(data, [self.strata])
-        position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
+        try:
+            position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
+        except TypeError:
+            raise InvalidInput(f"column {self.strata!r} holds something else than names") from None
         if (position < 0).any():
             raise InvalidInput(f"column {self.strata!r} holds a stratum that the fit never saw")
         return np.asarray(position, np.int64)
@@ -193,8 +196,10 @@ class CoxResult(Result):
             hazard, error = curve.pop("hazard"), curve.pop("std_error")
             for i, row in enumerate(mine.tolist()):
                 estimate = np.exp(-hazard[i])
-                std_error = estimate * error[i]
-                with np.errstate(over="ignore"):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    # the limit where the hazard overflows
+                    inside = (estimate > 0) & (hazard[i] > 0)
+                    std_error = np.where(inside, estimate * error[i], 0.0)
                     low, high = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(curve).assign(

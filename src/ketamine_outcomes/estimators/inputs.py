@@ -59,6 +59,7 @@ class Design:
             ) from None
         if not np.isfinite(values).all():
             raise InvalidInput("new_data holds values that are not finite")
+        refuse_extreme(values, "new_data")
         return values
 
 
