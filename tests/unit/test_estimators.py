@@ -629,3 +629,19 @@ def test_predictions_far_outside_the_fit_are_limits(survival: pd.DataFrame) -> N
         cox.coefficient(["x"])  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match="terms must be True or False"):
         cox.proportional_hazards_test("km", terms="no")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("term", ["bs(x, df=4)", "center(x)", "poly(x, 2)", "log(x + 9)"])
+def test_rows_that_miss_a_value_inside_a_transform_are_left_out(
+    survival: pd.DataFrame, term: str
+) -> None:
+    holes = survival.assign(x=survival["x"].mask(np.arange(60) < 3))
+    want = est.cox(term, holes[3:], "time", "hit")
+    got = est.cox(term, holes, "time", "hit")
+    assert got.diagnostics["n_dropped"] == 3
+    pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+    text = holes[3:].assign(x=holes["x"].astype(object))
+    pd.testing.assert_frame_equal(
+        est.cox(term, text, "time", "hit").coefficients, want.coefficients, rtol=1e-9
+    )
+    assert len(got.predict_survival(survival.iloc[5:6], times=[2.0])) == 1

@@ -6,6 +6,7 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from collections.abc import Hashable, Iterable, Sequence
@@ -43,7 +44,7 @@ class Design:
 
         if not isinstance(data, pd.DataFrame) or len(data) == 0:
             raise InvalidInput("new_data is no DataFrame or holds no row")
-        used = [v for v in map(str, self.spec.required_variables) if v in data.columns]
+        used = [v for v in _variables(self.spec.formula) if v in data.columns]
         require_columns(data, used)
         data = data[used].assign(**{name: readable(data[name]) for name in used})
         try:
@@ -262,9 +263,25 @@ def _formula(formula: str, response: bool) -> Any:
     return parsed
 
 
+def _variables(parsed: Any) -> list[str]:
+    """Columns of a formula; formulaic does not tell those inside bs(), center() and the like."""
+    names = {str(v) for v in parsed.required_variables}
+    sides = [getattr(parsed, side) for side in ("lhs", "rhs") if hasattr(parsed, side)]
+    for term in (term for side in sides or [parsed] for term in side):
+        for factor in getattr(term, "factors", ()):
+            try:
+                tree = ast.parse(re.sub("`[^`]*`", "1", factor.expr), mode="eval")
+            except SyntaxError:
+                continue
+            calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call)]
+            names |= {a.id for call in calls for a in call.args if isinstance(a, ast.Name)}
+            names |= set(re.findall("`([^`]*)`", factor.expr))
+    return sorted(names)
+
+
 def formula_columns(formula: str, response: bool = False) -> list[str]:
     """Columns that a formula needs."""
-    return sorted(str(v) for v in _formula(formula, response).required_variables)
+    return _variables(_formula(formula, response))
 
 
 def design(
@@ -290,7 +307,7 @@ def design(
     """
     extra = require_columns(data, also)
     parsed = _formula(formula, response)
-    used = require_columns(data, sorted(str(v) for v in parsed.required_variables))
+    used = require_columns(data, _variables(parsed))
     needed = list(dict.fromkeys([*used, *extra]))
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
