@@ -56,7 +56,8 @@ def rmst(
         `.table` with measure, group, reference, estimate, std_error, statistic, df, p_value,
         ci_low, ci_high. Rows: `mean` of each group; `difference` and `ratio` of each further
         group to the first (`reference`). A ratio has its test and its std_error on the log
-        scale, and is NaN where a mean is 0. Groups are taken as independent.
+        scale, and is NaN where a mean is 0; a test is NaN where its std_error is 0. Groups are
+        taken as independent.
 
     Raises
     ------
