@@ -645,3 +645,12 @@ def test_rows_that_miss_a_value_inside_a_transform_are_left_out(
         est.cox(term, text, "time", "hit").coefficients, want.coefficients, rtol=1e-9
     )
     assert len(got.predict_survival(survival.iloc[5:6], times=[2.0])) == 1
+
+
+def test_each_pooled_column_and_each_phase_is_checked() -> None:
+    tiny = pd.DataFrame({"a": [1.0, 1.1, 0.9], "b": [1e-300, 2e-300, 3e-300]})
+    with pytest.raises(InvalidInput, match="too large or too small"):
+        est.pool_imputations(tiny, tiny)
+    phases = pd.Series([("A", 1)] * 5 + [("B", 1)] * 5)
+    with pytest.raises(InvalidInput, match="phase must hold one word"):
+        est.single_case(np.arange(10.0) % 3, phases)

@@ -123,7 +123,8 @@ def _matrix(values: pd.DataFrame | ArrayLike, what: str) -> tuple[Floats, list[s
     bad = int((~np.isfinite(a)).sum())
     if bad:
         raise InvalidInput(f"{what} holds {bad} values that are missing or not finite")
-    refuse_extreme(a, what)
+    for column in a.T:
+        refuse_extreme(column, what)
     if isinstance(values, pd.DataFrame):
         names = [str(c) for c in values.columns]
         if len(set(names)) < len(names):

@@ -63,6 +63,8 @@ def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> 
     if not y.size == labels.size == t.size:
         raise InvalidInput("values, phase and time must have the same length")
     kept = ~(np.isnan(y) | np.isnan(t) | np.asarray(pd.isna(labels), bool))
+    if any(isinstance(label, list | tuple) for label in labels):
+        raise InvalidInput("phase must hold one word or number per value")
     if not kept.any():
         raise InvalidInput("no observation has a value, a phase and a time")
     n_dropped = int((~kept).sum())
