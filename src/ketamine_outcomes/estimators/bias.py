@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .results import InvalidInput, Result
+from .results import InvalidInput, Result, check_choice, check_whole
 
 Measure = Literal[
     "risk_ratio",
@@ -25,7 +25,7 @@ def finite(value: float, name: str) -> float:
     """Return a finite number, else raise."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be a number") from None
     if not isfinite(number):
         raise InvalidInput(f"{name} must be finite")
@@ -97,8 +97,7 @@ def e_value(
     >>> e_value(3.9, 1.8, 8.5).table["estimate"].round(3).tolist()
     [7.263, 3.0]
     """
-    if measure not in get_args(Measure):
-        raise InvalidInput(f"measure must be one of {', '.join(get_args(Measure))}")
+    check_choice(measure, get_args(Measure), "measure")
     difference = measure == "standardised_mean_difference"
     check, null = (finite, 0.0) if difference else (positive, 1.0)
     effect = check(ratio, "ratio")
@@ -217,13 +216,10 @@ def regression_to_mean(
     centre, r = finite(population_mean, "population_mean"), finite(reliability, "reliability")
     if not 0 <= r <= 1:
         raise InvalidInput("reliability must lie between 0 and 1")
-    if n_baseline != int(n_baseline) or n_baseline < 1:
-        raise InvalidInput("n_baseline must be a whole number, 1 or more")
-    if selected not in ("above", "below"):
-        raise InvalidInput("selected must be 'above' or 'below'")
+    check_choice(selected, ("above", "below"), "selected")
     if (cutoff is None) != (std_dev is None):
         raise InvalidInput("give cutoff and std_dev together")
-    m = int(n_baseline)
+    m = check_whole(n_baseline, "n_baseline", 1)
     averaged = m * r / (1 + (m - 1) * r)
     rows = []
     if baseline_mean is not None:

@@ -17,6 +17,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
     coefficient_table,
     t_quantile,
@@ -167,8 +168,7 @@ def _contrast(
 ) -> Result:
     check_level(level)
     check_target(target, trim)
-    if measure not in MEASURES:
-        raise InvalidInput(f"measure must be one of {', '.join(MEASURES)}")
+    check_choice(measure, MEASURES, "measure")
     name = _treatment(propensity, data, treated)
     used = formula_columns(formula, response=True)
     score = fit_propensity(propensity, data, [name, *used, cluster], trim)
@@ -186,7 +186,9 @@ def _contrast(
     covariance_known = _sandwich(_means(fit, score, target, score_known=True)[1], unit)
     binary = bool(np.isin(fit.y, (0.0, 1.0)).all())
     estimate, gradient = _measure(means, measure, binary)
-    std_error = float(np.sqrt(gradient @ covariance @ gradient))
+    std_error = float(
+        np.sqrt(max(0.0, float(gradient @ covariance @ gradient)))
+    )  # but for rounding
     if std_error <= 1e-10 * float(np.abs(gradient) @ np.abs(fit.y).max(keepdims=True).repeat(2)):
         raise NotEstimable("the outcome does not vary inside the groups: no standard error exists")
     t = score.treated
@@ -218,7 +220,9 @@ def _contrast(
             "target": target,
             "measure": measure,
             "outcome_model": "logistic" if fit.is_logistic else "linear",
-            "std_error_weights_known": float(np.sqrt(gradient @ covariance_known @ gradient)),
+            "std_error_weights_known": float(
+                np.sqrt(max(0.0, float(gradient @ covariance_known @ gradient)))
+            ),
         },
     )
 

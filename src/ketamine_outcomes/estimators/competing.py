@@ -21,6 +21,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
 )
 
@@ -139,10 +140,8 @@ def aalen_johansen(
     [0.0, 0.25, 0.25]
     """
     check_level(level)
-    if variance not in VARIANCES:
-        raise InvalidInput(f"variance must be one of {', '.join(VARIANCES)}")
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_choice(variance, VARIANCES, "variance")
+    check_choice(ci, INTERVALS, "ci")
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)

@@ -20,10 +20,12 @@ from .cox_result import CoxResult, Fitted
 from .inputs import (
     codes,
     design,
+    named,
     numbers,
     refuse_collinear,
     require_columns,
     survival_times,
+    weightless,
 )
 from .results import (
     Bools,
@@ -31,6 +33,8 @@ from .results import (
     Ints,
     InvalidInput,
     NotEstimable,
+    check_choice,
+    check_flag,
     check_level,
     coefficient_table,
 )
@@ -119,6 +123,7 @@ def cox(
     [-0.8341]
     """
     check_level(level)
+    check_flag(firth, "firth")
     _check_options(ties, firth, weights, cluster)
     data, n_weightless = _weighted_rows(data, weights)
     built = design(
@@ -131,6 +136,8 @@ def cox(
     rows, terms = built.data, built.terms
     start, stop, cause = survival_times(rows, time, event, entry)
     weight = numbers(rows, weights) if weights else np.ones(len(rows))
+    if (weight < 0).any():
+        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
     fixed = numbers(rows, offset) if offset else np.zeros(len(rows))
     stratum, strata_levels = (
         codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
@@ -226,8 +233,7 @@ def cox(
 
 
 def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | None) -> None:
-    if ties not in TIES:
-        raise InvalidInput(f"ties must be one of {', '.join(TIES)}")
+    check_choice(ties, TIES, "ties")
     if firth and (cluster or weights):
         raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
     if firth and ties == "exact":
@@ -243,10 +249,7 @@ def _weighted_rows(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFram
     require_columns(data, [weights])
     if weights is None:
         return data, 0
-    weight = pd.to_numeric(data[weights], errors="coerce").to_numpy(float)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
-    none = weight == 0
+    none = weightless(data, weights)
     if none.all():
         raise InvalidInput(f"column {weights!r} holds no weight above 0")
     return (data.loc[~none] if none.any() else data), int(none.sum())
@@ -399,7 +402,7 @@ def _monotone(direction: Floats, terms: list[str]) -> None:
 
 
 def _quoted(terms: list[str], which: Bools) -> str:
-    return ", ".join(repr(t) for t, w in zip(terms, which, strict=True) if w)
+    return named(t for t, w in zip(terms, which, strict=True) if w)
 
 
 def _tests(statistics: dict[str, float], df: int) -> pd.DataFrame:

@@ -14,7 +14,7 @@ from . import cox_likelihood as likelihood
 from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
-from .inputs import Design, numbers, require_columns, survival_times
+from .inputs import Design, floats, numbers, require_columns, survival_times
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -22,7 +22,9 @@ from .results import (
     Floats,
     Ints,
     InvalidInput,
+    NotEstimable,
     Result,
+    check_choice,
     check_level,
     t_quantile,
 )
@@ -75,7 +77,10 @@ class Fitted:
         if self.strata is None:
             return np.zeros(len(data), np.int64)
         require_columns(data, [self.strata])
-        position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
+        try:
+            position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
+        except TypeError:
+            raise InvalidInput(f"column {self.strata!r} holds something else than names") from None
         if (position < 0).any():
             raise InvalidInput(f"column {self.strata!r} holds a stratum that the fit never saw")
         return np.asarray(position, np.int64)
@@ -138,7 +143,7 @@ class CoxResult(Result):
                 low = np.maximum(estimate - z * std_error, 0.0)
             parts.append(
                 pd.DataFrame(curve).assign(
-                    group=name,
+                    group=[name] * len(estimate),
                     estimate=estimate,
                     std_error=std_error,
                     ci_low=low,
@@ -178,9 +183,8 @@ class CoxResult(Result):
         R: `survfit(fit, newdata, conf.type = ci)`; Tsiatis (1981).
         """
         fitted, level = self._parts(), self._level(level)
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
-        at = None if times is None else np.unique(np.asarray(times, float))
+        check_choice(ci, INTERVALS, "ci")
+        at = None if times is None else np.unique(floats(times, "times"))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
@@ -192,12 +196,14 @@ class CoxResult(Result):
             hazard, error = curve.pop("hazard"), curve.pop("std_error")
             for i, row in enumerate(mine.tolist()):
                 estimate = np.exp(-hazard[i])
-                std_error = estimate * error[i]
-                with np.errstate(over="ignore"):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    # the limit where the hazard overflows
+                    inside = (estimate > 0) & (hazard[i] > 0)
+                    std_error = np.where(inside, estimate * error[i], 0.0)
                     low, high = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(curve).assign(
-                        group=new_data.index[row],
+                        group=[new_data.index[row]] * len(estimate),
                         estimate=estimate,
                         std_error=std_error,
                         ci_low=low,
@@ -301,8 +307,7 @@ class CoxResult(Result):
         (1990); dfbeta is the score residual times the inverse information.
         """
         fitted = self._parts()
-        if kind not in RESIDUALS:
-            raise InvalidInput(f"kind must be one of {', '.join(RESIDUALS)}")
+        check_choice(kind, RESIDUALS, "kind")
         sets, at, terms = fitted.sets, fitted.at, fitted.built.terms
         if kind in ("martingale", "deviance"):
             died = np.zeros(sets.n_rows)
@@ -349,6 +354,9 @@ class CoxResult(Result):
         from lifelines.utils import concordance_index  # lazy: 3 s
 
         _, stop, died, _ = fitted.follow_up()
+        first = stop[died].min()
+        if not ((stop > first) | ((stop == first) & ~died)).any():
+            raise NotEstimable("no row is followed beyond an event: there are no pairs to compare")
         x, fixed = fitted.working(fitted.built.data)
         log_hazard = x @ fitted.beta + fixed
         # rows of equal covariates are ties, whatever the rounding of their sums

@@ -119,7 +119,7 @@ def tweedie(power: float) -> Family:
 
 def find_family(text: str) -> Family:
     """The family of a word such as "poisson" or "tweedie(1.5)"."""
-    if text in FAMILIES:
+    if isinstance(text, str) and text in FAMILIES:
         return FAMILIES[text]
     found = TWEEDIE.fullmatch(text) if isinstance(text, str) else None
     if found and 1 < float(found[1]) != 2:
@@ -132,8 +132,8 @@ def find_family(text: str) -> Family:
 
 def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     """The named link, or the usual one of the family."""
-    chosen = name or family.links[0]
-    if chosen not in family.links:
+    chosen = family.links[0] if name is None else name
+    if not isinstance(chosen, str) or chosen not in family.links:
         raise InvalidInput(f"link of {family.name} must be one of {', '.join(family.links)}")
     from statsmodels.genmod.families import links  # lazy: 2.5 s
 

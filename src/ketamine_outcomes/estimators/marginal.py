@@ -8,6 +8,7 @@ number of parameters, and its bias-reduced covariance inverts a matrix as large 
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -16,13 +17,15 @@ from scipy import special
 from . import estimating_equations, logistic_firth
 from .estimating_equations import POWERS, Clusters, Fit, Problem
 from .families import check_response, find_family, find_link
-from .inputs import Design, codes, design, numbers, refuse_collinear, require_columns
+from .inputs import Design, codes, design, numbers, refuse_collinear, require_columns, weightless
 from .results import (
     Floats,
     Ints,
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
+    check_flag,
     check_level,
     coefficient_table,
 )
@@ -106,6 +109,7 @@ def gee(
     [2.75]
     """
     check_level(level)
+    check_flag(firth, "firth")
     kind = find_family(family)
     link_name, link_functions = find_link(link, kind)
     _check_words(corr, small_sample, cluster, scale)
@@ -169,13 +173,11 @@ def gee(
 
 
 def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
-    if corr not in CORRELATIONS:
-        raise InvalidInput(f"corr must be one of {', '.join(CORRELATIONS)}")
+    check_choice(corr, CORRELATIONS, "corr")
     if corr != "independence" and cluster is None:
         raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
-    if small_sample not in POWERS:
-        raise InvalidInput(f"small_sample must be one of {', '.join(POWERS)}")
-    if scale is not None and not 0 < scale < np.inf:
+    check_choice(small_sample, POWERS, "small_sample")
+    if scale is not None and (not isinstance(scale, Real) or not 0 < scale < np.inf):
         raise InvalidInput("scale must be a number above 0, or None to estimate it")
 
 
@@ -189,7 +191,7 @@ def _read(
     """Design, response, weights and offset of the rows that are complete and have weight."""
     if weights is not None:
         require_columns(data, [weights])
-        data = data[data[weights].ne(0)]
+        data = data.loc[~weightless(data, weights)]
     built = design(formula, data, [*also, offset, weights])
     if built.y is None:
         raise AssertionError("design() was asked for a response")

@@ -11,13 +11,14 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .heterogeneity import Weighted, between_study_variance, q_profile, weighted
-from .inputs import design, refuse_collinear
+from .inputs import NO_NUMBERS, design, refuse_collinear, refuse_extreme
 from .results import (
     COEFFICIENT_COLUMNS,
     Floats,
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
     coefficient_table,
     t_quantile,
@@ -143,10 +144,8 @@ def meta_analysis(
     [0.12, 0.3464]
     """
     check_level(level)
-    if method not in METHODS:
-        raise InvalidInput(f"method must be one of {', '.join(METHODS)}")
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_choice(method, METHODS, "method")
+    check_choice(ci, INTERVALS, "ci")
     y, s, x, terms, row, dropped = _studies(estimate, std_error, moderators)
     k, p = x.shape
     single = k == 1 and p == 1
@@ -205,11 +204,13 @@ def _studies(
 ) -> tuple[Floats, Floats, Floats, list[str], Any, int]:
     """Checked estimates, standard errors, design, terms, row numbers and number left out."""
     try:
+        if any(np.asarray(a).dtype.kind in NO_NUMBERS for a in (estimate, std_error)):
+            raise TypeError
         y, s = (
             np.atleast_1d(pd.to_numeric(np.ravel(np.asarray(a, object)))).astype(float)
             for a in (estimate, std_error)
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("estimate and std_error must be numbers") from None
     if y.size != s.size:
         raise InvalidInput(f"there are {y.size} estimates and {s.size} standard errors")
@@ -225,6 +226,8 @@ def _studies(
     y, s = y[keep], s[keep]
     if not np.isfinite(y).all() or not np.isfinite(s).all():
         raise InvalidInput("an estimate or standard error is not finite")
+    refuse_extreme(y, "estimate")
+    refuse_extreme(s, "std_error")
     if (s <= 0).any():
         raise InvalidInput(f"{int((s <= 0).sum())} standard errors are not above 0")
     if s.min() < s.max() * SMALLEST_RATIO:

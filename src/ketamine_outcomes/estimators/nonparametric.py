@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from .influence import before_first, cluster_variance
-from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
+from .inputs import case_weights, codes, complete_rows, floats, require_columns, survival_times
 from .results import (
     Bools,
     Floats,
@@ -18,6 +18,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
 )
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
@@ -33,8 +34,7 @@ def probability_interval(
 
     NaN where the transformation does not exist (estimate 0, or 1 under log-log).
     """
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_choice(ci, INTERVALS, "ci")
     z = float(special.ndtri((1 + level) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         if ci == "plain":
@@ -157,8 +157,7 @@ def kaplan_meier(
     [0.667, 0.667, 0.0]
     """
     check_level(level)
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_choice(ci, INTERVALS, "ci")
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)
@@ -250,7 +249,7 @@ def survival_quantiles(
     >>> survival_quantiles(rows, "t", "e").table["estimate"].tolist()
     [1.5, 2.5, 3.5]
     """
-    share = np.atleast_1d(np.asarray(q, float))
+    share = np.atleast_1d(floats(q, "q"))
     if share.ndim != 1 or share.size == 0 or not ((share > 0) & (share <= 1)).all():
         raise InvalidInput("q must hold shares above 0 and up to 1, for example (0.25, 0.5, 0.75)")
     result = kaplan_meier(data, time, event, entry, group, ci=ci, level=level)

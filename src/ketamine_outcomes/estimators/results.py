@@ -7,7 +7,7 @@ n_at_risk, n_events).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from types import MappingProxyType
@@ -98,11 +98,9 @@ class Result:
 
     def coefficient(self, term: str) -> pd.Series[Any]:
         """Return the row of one term."""
-        rows = self.coefficients[self.coefficients["term"] == term]
+        rows = self.coefficients[[t == term for t in self.coefficients["term"]]]
         if len(rows) != 1:
-            raise InvalidInput(
-                f"no term {term!r}; the terms are {', '.join(self.coefficients['term'])}"
-            )
+            raise InvalidInput(f"no term {term!r}: their names stand in .coefficients['term']")
         return rows.iloc[0]
 
 
@@ -111,6 +109,26 @@ def check_level(level: float) -> float:
     if not isinstance(level, Real) or not 0 < level < 1:
         raise InvalidInput("level must lie between 0 and 1, for example 0.95")
     return float(level)
+
+
+def check_choice(value: str, choices: Collection[str], name: str) -> None:
+    """Raise unless `value` is one of the words of an option."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(f"{name} must be one of {', '.join(choices)}")
+
+
+def check_flag(value: bool, name: str) -> None:
+    """Raise unless `value` is True or False: any other word would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{name} must be True or False")
+
+
+def check_whole(value: float, name: str, least: int) -> int:
+    """Return a whole number of `least` or more as int, else raise."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 1e300
+    if not number or value != int(value) or value < least:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more")
+    return int(value)
 
 
 def two_sided_p(statistic: ArrayLike, df: ArrayLike) -> Floats:

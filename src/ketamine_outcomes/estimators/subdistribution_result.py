@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, require_columns
+from .inputs import Design, floats, require_columns
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -18,6 +18,7 @@ from .results import (
     Ints,
     InvalidInput,
     Result,
+    check_choice,
     check_level,
 )
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
@@ -87,8 +88,7 @@ class FineGrayResult(Result):
         fitted = self._fitted
         if fitted is None:
             raise InvalidInput("this result was not made by fine_gray")
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+        check_choice(ci, INTERVALS, "ci")
         level = fitted.level if level is None else check_level(level)
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)
@@ -110,18 +110,20 @@ class FineGrayResult(Result):
                 "n_events": _events(fitted, mine, when),
             }
             for row in np.flatnonzero(stratum == own).tolist():
-                ratio = np.exp(z[row] @ fitted.beta - at.shift)
-                event_free = np.exp(-ratio * base)
-                std_error = np.full(when.size, np.nan)
-                if square is not None:
-                    along = np.column_stack([np.ones(when.size), base[:, None] * z[row]])
-                    spread = np.einsum("ta,tab,tb->t", along, square, along)
-                    std_error = event_free * ratio * np.sqrt(np.maximum(spread, 0.0))
-                estimate = -np.expm1(-ratio * base)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    ratio = np.exp(z[row] @ fitted.beta - at.shift)
+                    hazard = np.where(base > 0, ratio * base, 0.0)  # also where the ratio overflows
+                    event_free, std_error = np.exp(-hazard), np.full(when.size, np.nan)
+                    if square is not None:
+                        along = np.column_stack([np.ones(when.size), base[:, None] * z[row]])
+                        spread = np.einsum("ta,tab,tb->t", along, square, along)
+                        std_error = event_free * ratio * np.sqrt(np.maximum(spread, 0.0))
+                        std_error = np.where((event_free > 0) & (base > 0), std_error, 0.0)
+                estimate = -np.expm1(-hazard)
                 low_end, high_end = probability_interval(estimate, std_error, ci, level)
                 parts.append(
                     pd.DataFrame(counts).assign(
-                        group=new_data.index[row],
+                        group=[new_data.index[row]] * len(estimate),
                         estimate=estimate,
                         std_error=std_error,
                         ci_low=low_end,
@@ -136,10 +138,7 @@ class FineGrayResult(Result):
 def _checked(times: ArrayLike | None) -> Floats | None:
     if times is None:
         return None
-    try:
-        asked = np.unique(np.asarray(times, float))
-    except (TypeError, ValueError):
-        asked = np.array([np.nan])
+    asked = np.unique(floats(times, "times"))
     if not np.isfinite(asked).all():
         raise InvalidInput("times must be finite numbers")
     return asked
@@ -155,7 +154,12 @@ def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
         raise InvalidInput("new_data holds covariates that are not finite")
     stratum = np.zeros(len(matrix), np.int64)
     if fitted.strata is not None:
-        stratum = pd.Index(fitted.strata_levels).get_indexer(pd.Index(new_data[fitted.strata]))
+        try:
+            stratum = pd.Index(fitted.strata_levels).get_indexer(pd.Index(new_data[fitted.strata]))
+        except TypeError:
+            raise InvalidInput(
+                f"column {fitted.strata!r} holds something else than names"
+            ) from None
         if (stratum < 0).any():
             raise InvalidInput(f"column {fitted.strata!r} holds a stratum that the fit never saw")
     return (matrix[:, keep] - fitted.centre) / fitted.scale, np.asarray(stratum, np.int64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,15 @@ from scipy import special
 from .balance import effective_sample_size, zero_one
 from .inputs import design
 from .logistic import logistic
-from .results import Floats, InvalidInput, NotEstimable, Result, check_level, coefficient_table
+from .results import (
+    Floats,
+    InvalidInput,
+    NotEstimable,
+    Result,
+    check_choice,
+    check_level,
+    coefficient_table,
+)
 
 TARGETS = ("overlap", "att", "ate")
 SEPARATED = (
@@ -47,9 +56,8 @@ class Propensity:
 
 def check_target(target: str, trim: float | None) -> None:
     """Raise unless the target is known and the trimming possible."""
-    if target not in TARGETS:
-        raise InvalidInput(f"target must be one of {', '.join(TARGETS)}")
-    if trim is not None and not 0 < trim < 0.5:
+    check_choice(target, TARGETS, "target")
+    if trim is not None and (not isinstance(trim, Real) or not 0 < trim < 0.5):
         raise InvalidInput("trim must lie between 0 and 0.5")
 
 
