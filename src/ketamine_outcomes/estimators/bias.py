@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .results import InvalidInput, Result
+from .results import InvalidInput, Result, check_word
 
 Measure = Literal[
     "risk_ratio",
@@ -97,8 +97,7 @@ def e_value(
     >>> e_value(3.9, 1.8, 8.5).table["estimate"].round(3).tolist()
     [7.263, 3.0]
     """
-    if measure not in get_args(Measure):
-        raise InvalidInput(f"measure must be one of {', '.join(get_args(Measure))}")
+    check_word(measure, "measure", get_args(Measure))
     difference = measure == "standardised_mean_difference"
     check, null = (finite, 0.0) if difference else (positive, 1.0)
     effect = check(ratio, "ratio")

@@ -18,6 +18,7 @@ from .results import (
     NotEstimable,
     Result,
     check_level,
+    check_word,
     coefficient_table,
     t_quantile,
 )
@@ -167,8 +168,7 @@ def _contrast(
 ) -> Result:
     check_level(level)
     check_target(target, trim)
-    if measure not in MEASURES:
-        raise InvalidInput(f"measure must be one of {', '.join(MEASURES)}")
+    check_word(measure, "measure", MEASURES)
     name = _treatment(propensity, data, treated)
     used = formula_columns(formula, response=True)
     score = fit_propensity(propensity, data, [name, *used, cluster], trim)

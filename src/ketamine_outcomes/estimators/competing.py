@@ -12,7 +12,7 @@ import pandas as pd
 from .competing_variance import Steps, aalen, greenwood, jackknife
 from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
 from .nonparametric import INTERVALS, probability_interval
-from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_level
+from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_level, check_word
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
 VARIANCES = ("greenwood", "jackknife", "aalen")
@@ -82,10 +82,8 @@ def aalen_johansen(
     [0.0, 0.25, 0.25]
     """
     check_level(level)
-    if variance not in VARIANCES:
-        raise InvalidInput(f"variance must be one of {', '.join(VARIANCES)}")
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_word(variance, "variance", VARIANCES)
+    check_word(ci, "ci", INTERVALS)
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)

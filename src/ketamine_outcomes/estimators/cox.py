@@ -32,6 +32,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     check_level,
+    check_word,
     coefficient_table,
 )
 
@@ -226,8 +227,7 @@ def cox(
 
 
 def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | None) -> None:
-    if ties not in TIES:
-        raise InvalidInput(f"ties must be one of {', '.join(TIES)}")
+    check_word(ties, "ties", TIES)
     if firth and (cluster or weights):
         raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
     if firth and ties == "exact":

@@ -24,6 +24,7 @@ from .results import (
     InvalidInput,
     Result,
     check_level,
+    check_word,
     t_quantile,
 )
 
@@ -178,8 +179,7 @@ class CoxResult(Result):
         R: `survfit(fit, newdata, conf.type = ci)`; Tsiatis (1981).
         """
         fitted, level = self._parts(), self._level(level)
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+        check_word(ci, "ci", INTERVALS)
         at = None if times is None else np.unique(np.asarray(times, float))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
@@ -301,8 +301,7 @@ class CoxResult(Result):
         (1990); dfbeta is the score residual times the inverse information.
         """
         fitted = self._parts()
-        if kind not in RESIDUALS:
-            raise InvalidInput(f"kind must be one of {', '.join(RESIDUALS)}")
+        check_word(kind, "kind", RESIDUALS)
         sets, at, terms = fitted.sets, fitted.at, fitted.built.terms
         if kind in ("martingale", "deviance"):
             died = np.zeros(sets.n_rows)

@@ -10,7 +10,7 @@ from scipy import special
 
 from . import cox_residuals
 from .cox_likelihood import information
-from .results import Floats, InvalidInput, NotEstimable
+from .results import Floats, InvalidInput, NotEstimable, check_word
 
 if TYPE_CHECKING:
     from .cox_result import Fitted
@@ -25,8 +25,7 @@ def score_test(fitted: Fitted, transform: str, terms: bool) -> pd.DataFrame:
     The score of the products of covariates and the function, its variance given the fitted
     coefficients (Grambsch & Therneau 1994, without their approximation of equal variances).
     """
-    if transform not in TRANSFORMS:
-        raise InvalidInput(f"transform must be one of {', '.join(TRANSFORMS)}")
+    check_word(transform, "transform", TRANSFORMS)
     sets, at = fitted.sets, fitted.at
     g = _time_function(fitted, transform)
     g = g - np.average(g, weights=sets.n_died)

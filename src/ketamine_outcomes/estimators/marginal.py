@@ -24,6 +24,7 @@ from .results import (
     NotEstimable,
     Result,
     check_level,
+    check_word,
     coefficient_table,
 )
 
@@ -169,12 +170,10 @@ def gee(
 
 
 def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
-    if corr not in CORRELATIONS:
-        raise InvalidInput(f"corr must be one of {', '.join(CORRELATIONS)}")
+    check_word(corr, "corr", CORRELATIONS)
     if corr != "independence" and cluster is None:
         raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
-    if small_sample not in POWERS:
-        raise InvalidInput(f"small_sample must be one of {', '.join(POWERS)}")
+    check_word(small_sample, "small_sample", POWERS)
     if scale is not None and not 0 < scale < np.inf:
         raise InvalidInput("scale must be a number above 0, or None to estimate it")
 

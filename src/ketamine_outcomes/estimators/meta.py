@@ -19,6 +19,7 @@ from .results import (
     NotEstimable,
     Result,
     check_level,
+    check_word,
     coefficient_table,
     t_quantile,
     two_sided_p,
@@ -143,10 +144,8 @@ def meta_analysis(
     [0.12, 0.3464]
     """
     check_level(level)
-    if method not in METHODS:
-        raise InvalidInput(f"method must be one of {', '.join(METHODS)}")
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_word(method, "method", METHODS)
+    check_word(ci, "ci", INTERVALS)
     y, s, x, terms, row, dropped = _studies(estimate, std_error, moderators)
     k, p = x.shape
     single = k == 1 and p == 1

@@ -19,6 +19,7 @@ from .results import (
     NotEstimable,
     Result,
     check_level,
+    check_word,
 )
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
@@ -33,8 +34,7 @@ def probability_interval(
 
     NaN where the transformation does not exist (estimate 0, or 1 under log-log).
     """
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_word(ci, "ci", INTERVALS)
     z = float(special.ndtri((1 + level) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         if ci == "plain":
@@ -153,8 +153,7 @@ def kaplan_meier(
     [0.667, 0.667, 0.0]
     """
     check_level(level)
-    if ci not in INTERVALS:
-        raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+    check_word(ci, "ci", INTERVALS)
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)

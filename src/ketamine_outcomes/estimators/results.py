@@ -7,7 +7,7 @@ n_at_risk, n_events).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from numbers import Real
 from types import MappingProxyType
@@ -111,6 +111,12 @@ def check_level(level: float) -> float:
     if not isinstance(level, Real) or not 0 < level < 1:
         raise InvalidInput("level must lie between 0 and 1, for example 0.95")
     return float(level)
+
+
+def check_word(word: str, name: str, words: Collection[str]) -> None:
+    """Raise unless `word`, the argument `name`, is one of the words that it may be."""
+    if not isinstance(word, str) or word not in words:
+        raise InvalidInput(f"{name} must be one of {', '.join(words)}")
 
 
 def two_sided_p(statistic: ArrayLike, df: ArrayLike) -> Floats:

@@ -19,6 +19,7 @@ from .results import (
     InvalidInput,
     Result,
     check_level,
+    check_word,
 )
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
 from .subdistribution_weights import RiskSets
@@ -87,8 +88,7 @@ class FineGrayResult(Result):
         fitted = self._fitted
         if fitted is None:
             raise InvalidInput("this result was not made by fine_gray")
-        if ci not in INTERVALS:
-            raise InvalidInput(f"ci must be one of {', '.join(INTERVALS)}")
+        check_word(ci, "ci", INTERVALS)
         level = fitted.level if level is None else check_level(level)
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)

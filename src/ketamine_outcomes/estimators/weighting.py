@@ -12,7 +12,15 @@ from scipy import special
 from .balance import effective_sample_size, zero_one
 from .inputs import design
 from .logistic import logistic
-from .results import Floats, InvalidInput, NotEstimable, Result, check_level, coefficient_table
+from .results import (
+    Floats,
+    InvalidInput,
+    NotEstimable,
+    Result,
+    check_level,
+    check_word,
+    coefficient_table,
+)
 
 TARGETS = ("overlap", "att", "ate")
 SEPARATED = (
@@ -47,8 +55,7 @@ class Propensity:
 
 def check_target(target: str, trim: float | None) -> None:
     """Raise unless the target is known and the trimming possible."""
-    if target not in TARGETS:
-        raise InvalidInput(f"target must be one of {', '.join(TARGETS)}")
+    check_word(target, "target", TARGETS)
     if trim is not None and not 0 < trim < 0.5:
         raise InvalidInput("trim must lie between 0 and 0.5")
 
