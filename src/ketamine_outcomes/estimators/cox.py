@@ -22,8 +22,8 @@ from .inputs import (
     design,
     numbers,
     refuse_collinear,
-    require_columns,
     survival_times,
+    without_zero_weights,
 )
 from .results import (
     Bools,
@@ -121,7 +121,7 @@ def cox(
     """
     check_level(level)
     _check_options(ties, firth, weights, cluster)
-    data, n_weightless = _weighted_rows(data, weights)
+    data, n_zero_weight = without_zero_weights(data, weights)
     built = design(
         formula,
         data,
@@ -170,7 +170,7 @@ def cox(
     diagnostics: dict[str, object] = {
         "n_observations": len(rows),
         "n_dropped": built.n_dropped,
-        "n_weightless": n_weightless,
+        "n_zero_weight": n_zero_weight,
         "n_events": int(sets.died.size),
         "n_clusters": int(unit.max()) + 1,
         "ties": ties,
@@ -236,20 +236,6 @@ def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | N
         raise InvalidInput(
             "ties='exact' takes neither weights nor cluster: use ties='efron' with them"
         )
-
-
-def _weighted_rows(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
-    """Leave out rows of weight 0 before the formula sees their levels."""
-    require_columns(data, [weights])
-    if weights is None:
-        return data, 0
-    weight = pd.to_numeric(data[weights], errors="coerce").to_numpy(float)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
-    none = weight == 0
-    if none.all():
-        raise InvalidInput(f"column {weights!r} holds no weight above 0")
-    return (data.loc[~none] if none.any() else data), int(none.sum())
 
 
 def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .results import Floats, Ints, InvalidInput, NotEstimable
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
@@ -96,12 +96,30 @@ def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Fl
     if name is None:
         return rows, None
     weight = numbers(rows, name)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {name!r} holds {int((weight < 0).sum())} negative weights")
-    if not (weight > 0).any():
-        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
-    kept = weight > 0
+    kept = _not_zero(weight, name)
     return rows.loc[kept].reset_index(drop=True), weight[kept]
+
+
+def without_zero_weights(data: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, int]:
+    """Rows of another weight than 0, before a formula sees their levels; how many are left out.
+
+    A weight that is missing or no number stays, for `design` and `numbers` to find.
+    """
+    require_columns(data, [name])
+    if name is None:
+        return data, 0
+    kept = _not_zero(pd.to_numeric(data[name], errors="coerce").to_numpy(float), name)
+    return (data if kept.all() else data.loc[kept]), int((~kept).sum())
+
+
+def _not_zero(weight: Floats, name: str) -> Bools:
+    negative = int((weight < 0).sum())
+    if negative:
+        raise InvalidInput(f"column {name!r} holds {negative} negative weights")
+    kept: Bools = weight != 0
+    if kept.size and not kept.any():
+        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
+    return kept
 
 
 def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:

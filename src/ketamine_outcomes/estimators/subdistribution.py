@@ -10,7 +10,15 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, special
 
-from .inputs import codes, design, numbers, refuse_collinear, require_columns, survival_times
+from .inputs import (
+    codes,
+    design,
+    numbers,
+    refuse_collinear,
+    require_columns,
+    survival_times,
+    without_zero_weights,
+)
 from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
 from .subdistribution_likelihood import Moments, censoring_residuals, moments, score_residuals
 from .subdistribution_result import FineGrayResult, Fitted
@@ -96,18 +104,12 @@ def fine_gray(
         raise InvalidInput("cause must be a whole number from 1 on")
     also = [time, event, entry, weights, strata, censoring_group, cluster]
     require_columns(data, also)
-    if weights is not None:
-        used = data[weights].to_numpy() != 0
-        if used.size and not used.any():
-            raise NotEstimable(f"every weight in {weights!r} is 0: no row is left")
-        data = data.loc[used]
+    data, n_zero_weight = without_zero_weights(data, weights)
     built = design(formula, data, also, response=False, intercept=False)
     rows, terms = built.data, built.terms
     start, stop, code = survival_times(rows, time, event, entry)
     n = len(rows)
     weight = numbers(rows, weights) if weights else np.ones(n)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
     if not (code == cause).any():
         raise NotEstimable(f"no event of cause {cause} was observed: nothing can be estimated")
     x, centre, scale = _standardised(built.x, weight, terms)
@@ -152,6 +154,7 @@ def fine_gray(
         diagnostics={
             "n_observations": n,
             "n_dropped": built.n_dropped,
+            "n_zero_weight": n_zero_weight,
             "n_events": int((kind == 1).sum()),
             "n_competing_events": int((kind == 2).sum()),
             "n_clusters": int(unit.max()) + 1,
