@@ -91,11 +91,7 @@ def baseline_jumps(fit: Any, rows: pd.DataFrame, times: list[float]) -> np.ndarr
     """Jumps of the baseline hazard, from curves of one subject and its log hazard ratio."""
     one = rows.dropna().iloc[:1]
     curve = fit.predict_incidence(one, times)
-    x = fit._fitted.built.new(one)[0]
-    names = list(fit._fitted.built.spec.column_names)
-    linear = sum(
-        row["estimate"] * x[names.index(row["term"])] for _, row in fit.coefficients.iterrows()
-    )
+    linear = float(fit._fitted.built.new(one)[0] @ fit.coefficients["estimate"])
     return np.asarray(np.diff(np.r_[0.0, -np.log1p(-curve["estimate"])]) / np.exp(linear))
 
 

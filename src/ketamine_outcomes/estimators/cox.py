@@ -22,6 +22,7 @@ from .inputs import (
     design,
     numbers,
     refuse_collinear,
+    sum_by,
     survival_times,
     without_zero_weights,
 )
@@ -297,10 +298,7 @@ def _robust(
 def _summed_scores(sets: RiskSets, at: Moments, unit: Ints) -> Floats:
     """Weighted score residuals summed by unit (units, p)."""
     residual = in_data_order(sets, score_residuals(sets, at) * sets.weight[:, None])
-    n_units = int(unit.max()) + 1
-    if n_units == len(residual):
-        return residual
-    return np.column_stack([np.bincount(unit, weights=c, minlength=n_units) for c in residual.T])
+    return residual if int(unit.max()) + 1 == len(residual) else sum_by(unit, residual)
 
 
 def _quadratic(vector: Floats, covariance: Floats, rank: int) -> float:

@@ -14,7 +14,7 @@ from . import cox_likelihood as likelihood
 from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
-from .inputs import Design, numbers, require_columns, survival_times
+from .inputs import Design, known_codes, numbers, require_columns, survival_times
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -67,29 +67,18 @@ class Fitted:
         weight = numbers(rows, self.weights) if self.weights else np.ones(len(rows))
         return start, stop, cause == 1, weight
 
-    def stratum_codes(self) -> Ints:
-        """Position of the stratum of each row of the fit among the levels."""
-        return self.codes_of(self.built.data)
-
-    def codes_of(self, data: pd.DataFrame) -> Ints:
+    def stratum_of(self, data: pd.DataFrame) -> Ints:
         """Position of the stratum of each row among the levels of the fit."""
-        if self.strata is None:
-            return np.zeros(len(data), np.int64)
-        require_columns(data, [self.strata])
-        position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
-        if (position < 0).any():
-            raise InvalidInput(f"column {self.strata!r} holds a stratum that the fit never saw")
-        return np.asarray(position, np.int64)
+        return known_codes(data, self.strata, self.strata_levels)
 
     def working(self, new_data: pd.DataFrame) -> tuple[Floats, Floats]:
         """Covariates of new rows in working units, and their centred offset."""
         matrix = self.built.new(new_data)
-        keep = [i for i, c in enumerate(self.built.spec.column_names) if c != "Intercept"]
         fixed = np.zeros(len(new_data))
         if self.offset:
             require_columns(new_data, [self.offset])
             fixed = numbers(new_data, self.offset) - self.offset_centre
-        return (matrix[:, keep] - self.centre) / self.scale, fixed
+        return (matrix - self.centre) / self.scale, fixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +174,7 @@ class CoxResult(Result):
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
         parts = []
-        code = fitted.codes_of(new_data)
+        code = fitted.stratum_of(new_data)
         for stratum in np.unique(code):
             mine = np.flatnonzero(code == stratum)
             curve = self._cumulative(int(stratum), x[mine], fixed[mine], at)
@@ -374,7 +363,7 @@ class CoxResult(Result):
         fitted = self._parts()
         sets, at = fitted.sets, fitted.at
         start, stop, died, weight = fitted.follow_up()
-        mine = fitted.stratum_codes() == code
+        mine = fitted.stratum_of(fitted.built.data) == code
         start, stop, died, weight = start[mine], stop[mine], died[mine], weight[mine]
         if times is None:
             times = np.unique(stop)

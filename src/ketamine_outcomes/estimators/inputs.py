@@ -34,7 +34,7 @@ class Design:
     index: pd.Index  # labels of these rows in the data that were given
 
     def new(self, data: pd.DataFrame) -> Floats:
-        """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        """Columns `terms` for other rows, with the levels and transforms of the fitted rows."""
         from formulaic.errors import DataMismatchWarning
 
         try:
@@ -50,7 +50,8 @@ class Design:
         values = np.asarray(matrix, float)
         if not np.isfinite(values).all():
             raise InvalidInput("new_data holds values that are not finite")
-        return values
+        kept = [i for i, c in enumerate(self.spec.column_names) if str(c) in self.terms]
+        return values[:, kept] if len(kept) < values.shape[1] else values
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
@@ -139,6 +140,28 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
     """A column as 0, 1, 2 ... with its sorted distinct values."""
     labels, levels = coded(data, name)
     return labels, list(levels)
+
+
+def known_codes(data: pd.DataFrame, name: str | None, levels: Sequence[Any]) -> Ints:
+    """Position of the stratum of new rows among the levels of a fit; 0 without strata."""
+    if name is None:
+        return np.zeros(len(data), np.int64)
+    require_columns(data, [name])
+    position = pd.Index(levels).get_indexer(pd.Index(data[name]))
+    if (position < 0).any():
+        raise InvalidInput(f"column {name!r} holds a stratum that the fit never saw")
+    return np.asarray(position, np.int64)
+
+
+def sum_by(unit: Ints, values: Floats) -> Floats:
+    """Sum the rows of every unit, (units, columns)."""
+    return np.column_stack([np.bincount(unit, column) for column in values.T])
+
+
+def orthonormal(x: Floats) -> Floats:
+    """The matrix that gives x orthonormal columns: no information matrix is then near singular."""
+    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    return np.asarray(np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None], float)
 
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:

@@ -16,7 +16,15 @@ from scipy import special
 from . import estimating_equations, logistic_firth
 from .estimating_equations import POWERS, Clusters, Fit, Problem
 from .families import check_response, find_family, find_link
-from .inputs import Design, codes, design, numbers, refuse_collinear, without_zero_weights
+from .inputs import (
+    Design,
+    codes,
+    design,
+    numbers,
+    orthonormal,
+    refuse_collinear,
+    without_zero_weights,
+)
 from .results import (
     Floats,
     Ints,
@@ -136,7 +144,7 @@ def gee(
     df = n_clusters - p
     if df < 1:
         raise NotEstimable(f"{n_clusters} clusters cannot bear {p} parameters: take fewer terms")
-    back = _orthonormal(built.x)
+    back = orthonormal(built.x)
     x, y, prior, added = (built.x @ back)[order], y[order], prior[order], added[order]
     problem = Problem(x, y, prior, added, kind, link_functions, clusters, corr, scale)
     fit = estimating_equations.solve(problem)
@@ -213,12 +221,6 @@ def _clusters(rows: pd.DataFrame, cluster: str | None, waves: str | None) -> tup
     elif ((np.diff(wave) == 0) & (np.diff(unit) == 0)).any():
         raise InvalidInput(f"two rows of one cluster have the same {waves!r}: ar1 needs one each")
     return order, Clusters(first, size, wave)
-
-
-def _orthonormal(x: Floats) -> Floats:
-    """The matrix that gives x orthonormal columns: no information matrix is then near singular."""
-    length = np.sqrt(np.einsum("ij,ij->j", x, x))
-    return np.asarray(np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None], float)
 
 
 def _model_based(problem: Problem, fit: Fit, independent: bool) -> tuple[Floats, float]:

@@ -16,6 +16,7 @@ from .inputs import (
     numbers,
     refuse_collinear,
     require_columns,
+    sum_by,
     survival_times,
     without_zero_weights,
 )
@@ -134,7 +135,7 @@ def fine_gray(
         residual += censoring_residuals(sets, x, weight, stop, fit)
     naive = linalg.inv(fit.information)
     by_row = (residual * weight[:, None]) @ naive
-    influence = np.column_stack([np.bincount(unit, column) for column in by_row.T])
+    influence = sum_by(unit, by_row)
     covariance = influence.T @ influence
     wald = float(beta @ linalg.pinvh(covariance) @ beta)
     tests = np.array([2 * (fit.log_likelihood - null.log_likelihood), wald])

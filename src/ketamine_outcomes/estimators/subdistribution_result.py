@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, require_columns
+from .inputs import Design, known_codes, require_columns, sum_by
 from .nonparametric import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
@@ -148,17 +148,10 @@ def _checked(times: ArrayLike | None) -> Floats | None:
 def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
     require_columns(new_data, [fitted.strata])
     matrix = fitted.built.new(new_data)
-    keep = [i for i, c in enumerate(fitted.built.spec.column_names) if c != "Intercept"]
     if not len(matrix):
         raise InvalidInput("new_data holds no row")
-    if not np.isfinite(matrix).all():
-        raise InvalidInput("new_data holds covariates that are not finite")
-    stratum = np.zeros(len(matrix), np.int64)
-    if fitted.strata is not None:
-        stratum = pd.Index(fitted.strata_levels).get_indexer(pd.Index(new_data[fitted.strata]))
-        if (stratum < 0).any():
-            raise InvalidInput(f"column {fitted.strata!r} holds a stratum that the fit never saw")
-    return (matrix[:, keep] - fitted.centre) / fitted.scale, np.asarray(stratum, np.int64)
+    stratum = known_codes(new_data, fitted.strata, fitted.strata_levels)
+    return (matrix - fitted.centre) / fitted.scale, stratum
 
 
 def _at_risk(fitted: Fitted, mine: Bools, times: Floats) -> Floats:
@@ -191,7 +184,7 @@ def _gram(fitted: Fitted, own: int, low: int, upto: Ints, times: Floats) -> Floa
     cells = [c for c in sets.cells if sets.stratum[c.rows[0]] == own]
     kept = [kept_at_risk(sets, c, fitted.x, fitted.weight, fitted.stop, at)[:, :1] for c in cells]
     known = sets.time[cells[0].low : cells[0].high]
-    on_beta = np.column_stack([np.bincount(unit, c) for c in fitted.influence.T])
+    on_beta = sum_by(unit, fitted.influence)
     out = np.empty((times.size, on_beta.shape[1] + 1, on_beta.shape[1] + 1))
     for i, end in enumerate(upto):
         exposed = walked[np.minimum(sets.leave, end)] - walked[np.minimum(sets.enter, end)]
