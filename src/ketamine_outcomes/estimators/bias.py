@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .results import InvalidInput, Result, check_word
+from .results import InvalidInput, Result, check_whole, check_word
 
 Measure = Literal[
     "risk_ratio",
@@ -216,13 +216,11 @@ def regression_to_mean(
     centre, r = finite(population_mean, "population_mean"), finite(reliability, "reliability")
     if not 0 <= r <= 1:
         raise InvalidInput("reliability must lie between 0 and 1")
-    if n_baseline != int(n_baseline) or n_baseline < 1:
-        raise InvalidInput("n_baseline must be a whole number, 1 or more")
+    m = check_whole(n_baseline, "n_baseline", 1)
     if selected not in ("above", "below"):
         raise InvalidInput("selected must be 'above' or 'below'")
     if (cutoff is None) != (std_dev is None):
         raise InvalidInput("give cutoff and std_dev together")
-    m = int(n_baseline)
     averaged = m * r / (1 + (m - 1) * r)
     rows = []
     if baseline_mean is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from .bias import positive
-from .results import Floats, InvalidInput, NotEstimable, Result, check_level
+from .results import Floats, InvalidInput, NotEstimable, Result, check_level, check_whole
 
 Distribution = float | tuple[str | float, ...]
 
@@ -156,15 +156,10 @@ def probabilistic_bias(
     """
     check_level(level)
     observed = positive(ratio, "ratio")
-    if n_draws != int(n_draws) or n_draws < 1:
-        raise InvalidInput("n_draws must be a whole number, 1 or more")
+    n = check_whole(n_draws, "n_draws", 1)
     if std_error is not None and not (isfinite(std_error) and std_error >= 0):
         raise InvalidInput("std_error must be 0 or more")
-    try:
-        generator = np.random.default_rng(seed)
-    except (TypeError, ValueError):
-        raise InvalidInput("seed must be a whole number, 0 or more") from None
-    n = int(n_draws)
+    generator = np.random.default_rng(check_whole(seed, "seed", 0))
 
     def draw(given: Distribution, name: str) -> Floats:
         return _draw(given, name, n, generator)

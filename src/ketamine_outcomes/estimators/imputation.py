@@ -12,7 +12,7 @@ import pandas as pd
 
 from .imputation_draws import draw_level, draw_number, draw_number_in_cluster
 from .inputs import codes, require_columns
-from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, check_whole
 
 ITERATIONS = 10
 FEWEST = 4  # observed values that a column needs
@@ -126,7 +126,7 @@ def impute_chained(
     >>> len(completed), int(completed[0].isna().sum().sum())
     (3, 0)
     """
-    m, seed = _whole(m, "m", 1), _whole(seed, "seed", 0)
+    m, seed = check_whole(m, "m", 1), check_whole(seed, "seed", 0)
     group, units, columns = _columns(data, cluster)
     used = [c for c in columns if len(np.unique(c.values[c.observed])) > 1]
     open_columns = sorted(
@@ -157,12 +157,6 @@ def impute_chained(
             "seed": seed,
         },
     )
-
-
-def _whole(value: int, what: str, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-        raise InvalidInput(f"{what} must be a whole number, {least} or more")
-    return int(value)
 
 
 def _columns(data: pd.DataFrame, cluster: str | None) -> tuple[Ints | None, int, list[_Column]]:

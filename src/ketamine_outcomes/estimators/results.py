@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Real
+from numbers import Integral, Real
 from types import MappingProxyType
 from typing import Any
 
@@ -117,6 +117,14 @@ def check_word(word: str, name: str, words: Collection[str]) -> None:
     """Raise unless `word`, the argument `name`, is one of the words that it may be."""
     if not isinstance(word, str) or word not in words:
         raise InvalidInput(f"{name} must be one of {', '.join(words)}")
+
+
+def check_whole(value: float, name: str, least: int) -> int:
+    """Return `value`, the argument `name`, as int when it is whole and not below `least`."""
+    whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
+    if not whole or isinstance(value, bool) or value < least:
+        raise InvalidInput(f"{name} must be a whole number, {least} or more")
+    return int(value)
 
 
 def two_sided_p(statistic: ArrayLike, df: ArrayLike) -> Floats:

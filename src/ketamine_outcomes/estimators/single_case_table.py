@@ -11,7 +11,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .results import InvalidInput, NotEstimable, Result, check_level, t_quantile, two_sided_p
+from .results import (
+    InvalidInput,
+    NotEstimable,
+    Result,
+    check_level,
+    check_whole,
+    t_quantile,
+    two_sided_p,
+)
 from .single_case_overlap import Effect, combine, mean_effects, overlap_effects, rank_sum_tests
 from .single_case_phases import Series, design_rating, phase_permutation, read_series
 from .single_case_trend import TrendFit, gls_ar1, newey_west, ordinary
@@ -113,17 +121,15 @@ def single_case(
     check_level(level)
     if improvement not in ("decrease", "increase"):
         raise InvalidInput("improvement must be 'decrease' or 'increase'")
-    for number, name, smallest in ((min_phase, "min_phase", 1), (lag, "lag", 0)):
-        whole = isinstance(number, int | np.integer)
-        if number is not None and (not whole or number < smallest):
-            raise InvalidInput(f"{name} must be a whole number, {smallest} or more")
+    min_phase = check_whole(min_phase, "min_phase", 1)
+    lag = None if lag is None else check_whole(lag, "lag", 0)
     series = read_series(values, phase, time)
     n = series.values.size
-    shortest = min(int(min_phase), int(series.lengths.min()))
+    shortest = min(min_phase, int(series.lengths.min()))
     rows = [
         *_effect_rows(series, level, 1.0 if improvement == "decrease" else -1.0),
         _permutation_row(series, shortest),
-        *_trend_rows(series, int(4 * (n / 100) ** (2 / 9)) if lag is None else int(lag), level),
+        *_trend_rows(series, int(4 * (n / 100) ** (2 / 9)) if lag is None else lag, level),
         _design_row(series),
     ]
     return Result(
