@@ -161,7 +161,7 @@ def test_delayed_entry(name: str) -> None:
     agree(fit.diagnostics["log_likelihood_null"], r["log_partial_likelihood_null"], OPTIMISED)
     tests = fit.table.set_index("test")["statistic"]
     agree(tests["pseudo-likelihood ratio"], r["likelihood_ratio_test"], OPTIMISED)
-    assert "weights as known" in fit.diagnostics["standard_error"]
+    assert "weights as known" in fit.diagnostics["variance"]
 
 
 def censored_after_events(rows: pd.DataFrame, time: str, event: str) -> pd.DataFrame:

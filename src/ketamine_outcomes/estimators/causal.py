@@ -217,6 +217,7 @@ def _contrast(
             "n_clusters": int(t.size) if unit is None else len(units),
             "target": target,
             "measure": measure,
+            "level": level,
             "outcome_model": "logistic" if fit.is_logistic else "linear",
             "std_error_weights_known": float(np.sqrt(gradient @ covariance_known @ gradient)),
         },

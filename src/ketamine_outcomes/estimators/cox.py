@@ -176,7 +176,7 @@ def cox(
         "n_clusters": int(unit.max()) + 1,
         "ties": ties,
         "level": level,
-        "standard_error": robust_by or "information",
+        "variance": robust_by or "information",
         "std_error_information": dict(zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)),
         "log_likelihood_null": null.log_likelihood,
         "converged": True,

@@ -115,7 +115,7 @@ def quantile_regression(
             "n_observations": len(y),
             "n_dropped": built.n_dropped,
             "n_clusters": units,
-            "std_error": "nid" if unit is None else "cluster-robust",
+            "variance": "nid" if unit is None else "cluster-robust",
             "level": level,
             "converged": True,
         },

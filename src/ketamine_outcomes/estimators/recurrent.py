@@ -112,6 +112,7 @@ def mean_cumulative_function(
             "n_events": int(again.sum()),
             "n_terminal": int(ended.sum()) if terminal is not None else None,
             "method": "Lawless-Nadeau" if terminal is None else "Ghosh-Lin",
+            "variance": "jackknife by cluster",
             "level": level,
         },
     )

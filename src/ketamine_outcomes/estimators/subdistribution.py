@@ -162,7 +162,7 @@ def fine_gray(
             "cause": int(cause),
             "ties": "breslow",
             "level": level,
-            "standard_error": ("robust by cluster" if cluster else "robust by row")
+            "variance": ("robust by cluster" if cluster else "robust by row")
             + (", weights as known" if sets.delayed else ", with the censoring term"),
             "std_error_information": dict(
                 zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)
