@@ -11,7 +11,7 @@ import pandas as pd
 
 from .competing_variance import Steps, aalen, greenwood, jackknife
 from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
-from .nonparametric import INTERVALS, probability_interval
+from .kaplan_meier import INTERVALS, probability_interval
 from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_level, check_word
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 

@@ -15,7 +15,7 @@ from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
 from .inputs import Design, known_codes, numbers, require_columns, survival_times
-from .nonparametric import INTERVALS, probability_interval
+from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
     Bools,

@@ -8,7 +8,7 @@ from scipy import special
 
 from .influence import Influence, before_first
 from .inputs import codes, complete_rows, require_columns, survival_times
-from .nonparametric import survival_steps
+from .kaplan_meier import survival_steps
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result, check_level
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 

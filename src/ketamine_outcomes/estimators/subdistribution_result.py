@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .inputs import Design, known_codes, require_columns, sum_by
-from .nonparametric import INTERVALS, probability_interval
+from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
     CURVE_COLUMNS,
     Bools,
