@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from .competing_variance import Steps, aalen, greenwood, jackknife
-from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
+from .inputs import case_weights, cluster_codes, complete_rows, require_columns, survival_times
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_level, check_word
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
@@ -88,11 +88,7 @@ def aalen_johansen(
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)
     start, stop, code = survival_times(rows, time, event, entry)
-    unit = codes(rows, cluster)[0] if cluster else None
-    if unit is not None and int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
+    unit = cluster_codes(rows, cluster) if cluster else None
     model_based = variance != "jackknife" and unit is None
     if variance == "aalen" and model_based and weight is not None and (weight % 1 != 0).any():
         raise InvalidInput(

@@ -18,6 +18,7 @@ from .cox_likelihood import Moments, RiskSets, gram, lost_digits, moments, risk_
 from .cox_residuals import in_data_order, score_residuals
 from .cox_result import CoxResult, Fitted
 from .inputs import (
+    cluster_codes,
     codes,
     design,
     numbers,
@@ -263,12 +264,7 @@ def _units(
     if cluster is None:
         whole = ties == "exact" or bool((weight == np.floor(weight)).all())
         return np.arange(len(rows)), None if whole else "robust by row"
-    unit = codes(rows, cluster)[0]
-    if int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
-    return unit, "robust by cluster"
+    return cluster_codes(rows, cluster), "robust by cluster"
 
 
 def _robust(

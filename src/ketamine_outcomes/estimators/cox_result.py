@@ -17,7 +17,6 @@ from .cox_zph import weight_above
 from .inputs import Design, known_codes, numbers, require_columns, survival_times
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
-    CURVE_COLUMNS,
     Bools,
     Floats,
     Ints,
@@ -27,6 +26,7 @@ from .results import (
     check_word,
     t_quantile,
 )
+from .risk_sets import curve_table
 
 RESIDUALS = (
     "martingale",
@@ -121,21 +121,21 @@ class CoxResult(Result):
         z = float(t_quantile(self._level(level), np.inf))
         x = (-fitted.centre / fitted.scale)[None, :]
         parts = []
-        for code, name in enumerate(fitted.strata_levels):
+        for code in range(len(fitted.strata_levels)):
             curve = self._cumulative(code, x, np.array([-fitted.offset_centre]), None)
             estimate, std_error = curve.pop("hazard")[0], curve.pop("std_error")[0]
             with np.errstate(invalid="ignore"):
                 low = np.maximum(estimate - z * std_error, 0.0)
             parts.append(
-                pd.DataFrame(curve).assign(
-                    group=name,
-                    estimate=estimate,
-                    std_error=std_error,
-                    ci_low=low,
-                    ci_high=estimate + z * std_error,
-                )
+                {
+                    **curve,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low,
+                    "ci_high": estimate + z * std_error,
+                }
             )
-        return pd.concat(parts, ignore_index=True).assign(cause=1)[CURVE_COLUMNS]
+        return curve_table(fitted.strata_levels, parts)
 
     def predict_survival(
         self,
@@ -173,7 +173,7 @@ class CoxResult(Result):
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
-        parts = []
+        parts = {}
         code = fitted.stratum_of(new_data)
         for stratum in np.unique(code):
             mine = np.flatnonzero(code == stratum)
@@ -184,18 +184,14 @@ class CoxResult(Result):
                 std_error = estimate * error[i]
                 with np.errstate(over="ignore"):
                     low, high = probability_interval(estimate, std_error, ci, level)
-                parts.append(
-                    pd.DataFrame(curve).assign(
-                        group=new_data.index[row],
-                        estimate=estimate,
-                        std_error=std_error,
-                        ci_low=low,
-                        ci_high=high,
-                        row=row,
-                    )
-                )
-        table = pd.concat(parts, ignore_index=True).sort_values("row", kind="stable")
-        return table.assign(cause=1)[CURVE_COLUMNS].reset_index(drop=True)
+                parts[row] = {
+                    **curve,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low,
+                    "ci_high": high,
+                }
+        return curve_table(list(new_data.index), [parts[row] for row in sorted(parts)])
 
     def linear_predictor(
         self,

@@ -142,6 +142,16 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
     return labels, list(levels)
 
 
+def cluster_codes(data: pd.DataFrame, name: str) -> Ints:
+    """Number of the cluster of every row; one cluster alone is refused."""
+    unit = codes(data, name)[0]
+    if int(unit.max()) == 0:
+        raise NotEstimable(
+            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
+        )
+    return unit
+
+
 def known_codes(data: pd.DataFrame, name: str | None, levels: Sequence[Any]) -> Ints:
     """Position of the stratum of new rows among the levels of a fit; 0 without strata."""
     if name is None:

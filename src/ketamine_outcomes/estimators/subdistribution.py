@@ -11,6 +11,7 @@ import pandas as pd
 from scipy import linalg, special
 
 from .inputs import (
+    cluster_codes,
     codes,
     design,
     numbers,
@@ -116,11 +117,7 @@ def fine_gray(
     x, centre, scale = _standardised(built.x, weight, terms)
     stratum, levels = codes(rows, strata) if strata else (np.zeros(n, np.int64), ["all"])
     group = codes(rows, censoring_group)[0] if censoring_group else np.zeros(n, np.int64)
-    unit = codes(rows, cluster)[0] if cluster else np.arange(n)
-    if cluster and int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
+    unit = cluster_codes(rows, cluster) if cluster else np.arange(n)
     kind = np.where(code == cause, 1, np.where(code > 0, 2, 0))
     order = np.lexsort((stop, stratum))  # rows in the order of time make every sum below fast
     x, weight, unit = np.asfortranarray(x[order]), weight[order], unit[order]

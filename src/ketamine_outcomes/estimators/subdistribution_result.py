@@ -12,7 +12,6 @@ from numpy.typing import ArrayLike
 from .inputs import Design, known_codes, require_columns, sum_by
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
-    CURVE_COLUMNS,
     Bools,
     Floats,
     Ints,
@@ -21,6 +20,7 @@ from .results import (
     check_level,
     check_word,
 )
+from .risk_sets import curve_table
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
 from .subdistribution_weights import RiskSets
 
@@ -93,7 +93,7 @@ class FineGrayResult(Result):
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)
         sets, at = fitted.sets, fitted.at
-        parts = []
+        parts = {}
         for own in np.unique(stratum):
             low, high = np.searchsorted(sets.time_stratum, [own, own + 1])
             known = sets.time[low:high]
@@ -119,18 +119,15 @@ class FineGrayResult(Result):
                     std_error = event_free * ratio * np.sqrt(np.maximum(spread, 0.0))
                 estimate = -np.expm1(-ratio * base)
                 low_end, high_end = probability_interval(estimate, std_error, ci, level)
-                parts.append(
-                    pd.DataFrame(counts).assign(
-                        group=new_data.index[row],
-                        estimate=estimate,
-                        std_error=std_error,
-                        ci_low=low_end,
-                        ci_high=high_end,
-                        row=row,
-                    )
-                )
-        table = pd.concat(parts, ignore_index=True).sort_values("row", kind="stable")
-        return table.assign(cause=fitted.cause)[CURVE_COLUMNS].reset_index(drop=True)
+                parts[row] = {
+                    "cause": np.full(when.size, fitted.cause),
+                    **counts,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low_end,
+                    "ci_high": high_end,
+                }
+        return curve_table(list(new_data.index), [parts[row] for row in sorted(parts)])
 
 
 def _checked(times: ArrayLike | None) -> Floats | None:
