@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .results import InvalidInput, Result, check_whole, check_word
+from .results import InvalidInput, Result, check_choice, check_whole
 
 Measure = Literal[
     "risk_ratio",
@@ -97,7 +97,7 @@ def e_value(
     >>> e_value(3.9, 1.8, 8.5).table["estimate"].round(3).tolist()
     [7.263, 3.0]
     """
-    check_word(measure, "measure", get_args(Measure))
+    check_choice(measure, get_args(Measure), "measure")
     difference = measure == "standardised_mean_difference"
     check, null = (finite, 0.0) if difference else (positive, 1.0)
     effect = check(ratio, "ratio")

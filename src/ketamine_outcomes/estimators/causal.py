@@ -17,8 +17,8 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
-    check_word,
     coefficient_table,
     t_quantile,
 )
@@ -168,7 +168,7 @@ def _contrast(
 ) -> Result:
     check_level(level)
     check_target(target, trim)
-    check_word(measure, "measure", MEASURES)
+    check_choice(measure, MEASURES, "measure")
     name = _treatment(propensity, data, treated)
     used = formula_columns(formula, response=True)
     score = fit_propensity(propensity, data, [name, *used, cluster], trim)

@@ -12,7 +12,7 @@ import pandas as pd
 from .competing_variance import Steps, aalen, greenwood, jackknife
 from .inputs import case_weights, cluster_codes, complete_rows, require_columns, survival_times
 from .kaplan_meier import INTERVALS, probability_interval
-from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_level, check_word
+from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_choice, check_level
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
 VARIANCES = ("greenwood", "jackknife", "aalen")
@@ -82,8 +82,8 @@ def aalen_johansen(
     [0.0, 0.25, 0.25]
     """
     check_level(level)
-    check_word(variance, "variance", VARIANCES)
-    check_word(ci, "ci", INTERVALS)
+    check_choice(variance, VARIANCES, "variance")
+    check_choice(ci, INTERVALS, "ci")
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)

@@ -33,8 +33,8 @@ from .results import (
     Ints,
     InvalidInput,
     NotEstimable,
+    check_choice,
     check_level,
-    check_word,
     coefficient_table,
 )
 
@@ -229,7 +229,7 @@ def cox(
 
 
 def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | None) -> None:
-    check_word(ties, "ties", TIES)
+    check_choice(ties, TIES, "ties")
     if firth and (cluster or weights):
         raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
     if firth and ties == "exact":

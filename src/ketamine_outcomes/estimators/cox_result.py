@@ -22,8 +22,8 @@ from .results import (
     Ints,
     InvalidInput,
     Result,
+    check_choice,
     check_level,
-    check_word,
     t_quantile,
 )
 from .risk_sets import curve_table
@@ -168,7 +168,7 @@ class CoxResult(Result):
         R: `survfit(fit, newdata, conf.type = ci)`; Tsiatis (1981).
         """
         fitted, level = self._parts(), self._level(level)
-        check_word(ci, "ci", INTERVALS)
+        check_choice(ci, INTERVALS, "ci")
         at = None if times is None else np.unique(np.asarray(times, float))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
@@ -286,7 +286,7 @@ class CoxResult(Result):
         (1990); dfbeta is the score residual times the inverse information.
         """
         fitted = self._parts()
-        check_word(kind, "kind", RESIDUALS)
+        check_choice(kind, RESIDUALS, "kind")
         sets, at, terms = fitted.sets, fitted.at, fitted.built.terms
         if kind in ("martingale", "deviance"):
             died = np.zeros(sets.n_rows)

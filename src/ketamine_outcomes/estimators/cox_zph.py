@@ -10,7 +10,7 @@ from scipy import special
 
 from . import cox_residuals
 from .cox_likelihood import information
-from .results import Floats, InvalidInput, NotEstimable, check_word
+from .results import Floats, InvalidInput, NotEstimable, check_choice
 
 if TYPE_CHECKING:
     from .cox_result import Fitted
@@ -25,7 +25,7 @@ def score_test(fitted: Fitted, transform: str, terms: bool) -> pd.DataFrame:
     The score of the products of covariates and the function, its variance given the fitted
     coefficients (Grambsch & Therneau 1994, without their approximation of equal variances).
     """
-    check_word(transform, "transform", TRANSFORMS)
+    check_choice(transform, TRANSFORMS, "transform")
     sets, at = fitted.sets, fitted.at
     g = _time_function(fitted, transform)
     g = g - np.average(g, weights=sets.n_died)

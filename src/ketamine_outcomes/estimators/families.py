@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .results import Floats, InvalidInput, check_word
+from .results import Floats, InvalidInput, check_choice
 
 # word: class of statsmodels, and whether an empty cell sends eta to infinity, so that its steps
 # are judged in eta itself
@@ -126,7 +126,7 @@ def find_family(text: str) -> Family:
 def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     """The named link, or the usual one of the family."""
     chosen = name or family.links[0]
-    check_word(chosen, f"link of {family.name}", family.links)
+    check_choice(chosen, family.links, f"link of {family.name}")
     from statsmodels.genmod.families import links  # lazy: 2.5 s
 
     kind, infinite = LINKS[chosen]

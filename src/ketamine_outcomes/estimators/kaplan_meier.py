@@ -18,8 +18,8 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
-    check_word,
 )
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
@@ -34,7 +34,7 @@ def probability_interval(
 
     NaN where the transformation does not exist (estimate 0, or 1 under log-log).
     """
-    check_word(ci, "ci", INTERVALS)
+    check_choice(ci, INTERVALS, "ci")
     z = float(special.ndtri((1 + level) / 2))
     with np.errstate(divide="ignore", invalid="ignore"):
         if ci == "plain":
@@ -153,7 +153,7 @@ def kaplan_meier(
     [0.667, 0.667, 0.0]
     """
     check_level(level)
-    check_word(ci, "ci", INTERVALS)
+    check_choice(ci, INTERVALS, "ci")
     used = require_columns(data, [time, event, entry, group, weights, cluster])
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)

@@ -18,8 +18,8 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
-    check_word,
     coefficient_table,
     t_quantile,
     two_sided_p,
@@ -144,8 +144,8 @@ def meta_analysis(
     [0.12, 0.3464]
     """
     check_level(level)
-    check_word(method, "method", METHODS)
-    check_word(ci, "ci", INTERVALS)
+    check_choice(method, METHODS, "method")
+    check_choice(ci, INTERVALS, "ci")
     y, s, x, terms, row, dropped = _studies(estimate, std_error, moderators)
     k, p = x.shape
     single = k == 1 and p == 1

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from numbers import Integral, Real
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -115,16 +115,16 @@ def check_level(level: float) -> float:
     return float(level)
 
 
-def check_word(word: str, name: str, words: Collection[str]) -> None:
-    """Raise unless `word`, the argument `name`, is one of the words that it may be."""
-    if not isinstance(word, str) or word not in words:
-        raise InvalidInput(f"{name} must be one of {', '.join(words)}")
+def check_choice(value: str, choices: Collection[str], name: str) -> None:
+    """Raise unless `value` is one of the words of an option."""
+    if not isinstance(value, str) or value not in choices:
+        raise InvalidInput(f"{name} must be one of {', '.join(choices)}")
 
 
 def check_whole(value: float, name: str, least: int) -> int:
-    """Return `value`, the argument `name`, as int when it is whole and not below `least`."""
-    whole = isinstance(value, Integral) or (isinstance(value, Real) and float(value).is_integer())
-    if not whole or isinstance(value, bool) or value < least:
+    """Return a whole number of `least` or more as int, else raise."""
+    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 1e300
+    if not number or value != int(value) or value < least:
         raise InvalidInput(f"{name} must be a whole number, {least} or more")
     return int(value)
 

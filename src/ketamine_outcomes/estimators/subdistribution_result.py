@@ -17,8 +17,8 @@ from .results import (
     Ints,
     InvalidInput,
     Result,
+    check_choice,
     check_level,
-    check_word,
 )
 from .risk_sets import curve_table
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
@@ -88,7 +88,7 @@ class FineGrayResult(Result):
         fitted = self._fitted
         if fitted is None:
             raise InvalidInput("this result was not made by fine_gray")
-        check_word(ci, "ci", INTERVALS)
+        check_choice(ci, INTERVALS, "ci")
         level = fitted.level if level is None else check_level(level)
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)

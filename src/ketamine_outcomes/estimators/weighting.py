@@ -17,8 +17,8 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
-    check_word,
     coefficient_table,
 )
 
@@ -55,7 +55,7 @@ class Propensity:
 
 def check_target(target: str, trim: float | None) -> None:
     """Raise unless the target is known and the trimming possible."""
-    check_word(target, "target", TARGETS)
+    check_choice(target, TARGETS, "target")
     if trim is not None and not 0 < trim < 0.5:
         raise InvalidInput("trim must lie between 0 and 0.5")
 
