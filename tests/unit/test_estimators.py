@@ -443,3 +443,167 @@ def test_no_message_holds_a_value(survival: pd.DataFrame) -> None:
             call()
         assert "SECRET" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.date_range("2020-01-01", periods=60), "must hold numbers"),
+        (pd.to_timedelta(np.arange(1, 61), unit="D"), "must hold numbers"),
+        (np.arange(1, 61) + 1j, "must hold numbers"),
+        (np.arange(1, 61) * 1e160, "too large or too small"),
+        (np.arange(1, 61) * 1e-160, "too large or too small"),
+    ],
+    ids=["dates", "durations", "complex", "huge", "tiny"],
+)
+def test_what_floats_cannot_hold_is_refused(
+    survival: pd.DataFrame, column: Any, message: str
+) -> None:
+    bad = survival.assign(bad=column)
+    for call in (
+        lambda: est.kaplan_meier(bad, "bad", "event"),
+        lambda: est.kaplan_meier(bad, "time", "event", weights="bad"),
+        lambda: est.cox("bad", bad, "time", "hit"),
+        lambda: est.cox("x", bad, "time", "hit", offset="bad"),
+        lambda: est.gee("bad ~ x", bad, "site", "gaussian"),
+        lambda: est.meta_analysis(bad["bad"], bad["time"]),
+        lambda: est.tipping_point(bad["x"], bad["time"], bad["bad"]),
+        lambda: est.pool_imputations(bad[["bad"]], bad[["time"]]),
+    ):
+        with pytest.raises(InvalidInput, match=f"{message}|must be numbers|hold numbers, words"):
+            call()
+
+
+@pytest.mark.parametrize("dtype", [object, "Float64", "float32"])
+def test_numbers_stay_numbers_in_a_formula(survival: pd.DataFrame, dtype: Any) -> None:
+    plain = survival.assign(x=survival["x"].astype("float32").astype(float))
+    want = est.cox("x", plain, "time", "hit").coefficients
+    got = est.cox("x", plain.assign(x=plain["x"].astype(dtype)), "time", "hit").coefficients
+    pd.testing.assert_frame_equal(got, want, rtol=1e-12)
+
+
+def test_words_of_every_type_are_one_factor(survival: pd.DataFrame) -> None:
+    word = survival["site"].map({0: "a", 1: "a", 2: "b", 3: "b", 4: "c", 5: "c"})
+    want = est.cox("w", survival.assign(w=word.astype(object)), "time", "hit")
+    for dtype in ("string", "category"):
+        other = survival.assign(w=word.astype(dtype))
+        got = est.cox("w", other, "time", "hit")
+        pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+        new = got.predict_survival(other.head(2), times=[3.0])
+        pd.testing.assert_frame_equal(
+            new, want.predict_survival(survival.assign(w=word).head(2), times=[3.0])
+        )
+
+
+def test_covariates_of_mixed_type_are_refused(survival: pd.DataFrame) -> None:
+    for values in ([(1, 2)] * 60, [["a"]] * 60):
+        mixed = survival.assign(mixed=pd.Series(values, dtype=object))
+        with pytest.raises(InvalidInput, match="'mixed' must hold numbers, words or categories"):
+            est.cox("mixed", mixed, "time", "hit")
+        with pytest.raises(InvalidInput, match="'mixed'"):
+            est.kaplan_meier(mixed, "time", "event", group="mixed")
+
+
+def test_messages_on_terms_hold_no_level(survival: pd.DataFrame) -> None:
+    secret = survival.assign(name=[f"Miller]{i}" for i in range(60)], same="Miller", one=1.0)
+    secret.loc[0, "same"] = "Meyer [x]"
+    for call in (
+        lambda: est.cox("name", secret, "time", "hit"),
+        lambda: est.fine_gray("name", secret, "time", "event"),
+        lambda: est.gee("x ~ name:z", secret, None, "gaussian"),
+        lambda: est.cox("same", secret.assign(hit=secret.index == 0), "time", "hit"),
+        lambda: est.gee("x ~ same", secret, "site", "gaussian").coefficient("name"),
+    ):
+        with pytest.raises(EstimationError) as refused:
+            call()
+        assert not any(word in str(refused.value) for word in ("Miller", "Meyer"))
+
+
+def test_prediction_takes_any_index_and_refuses_no_rows(survival: pd.DataFrame) -> None:
+    fits = (est.cox("x", survival, "time", "hit"), est.fine_gray("x", survival, "time", "event"))
+    two = survival.head(2)[["x"]].set_index(pd.MultiIndex.from_tuples([("a", 1), ("b", 2)]))
+    for predict in (fits[0].predict_survival, fits[1].predict_incidence):
+        curve = predict(two, times=[2.0])
+        assert curve["group"].tolist() == [("a", 1), ("b", 2)]
+        with pytest.raises(InvalidInput, match="no row"):
+            predict(two[:0])
+        with pytest.raises(InvalidInput, match="times must be"):
+            predict(two, times="tomorrow")
+
+
+ODD: list[Any] = [
+    pd.NA,
+    pd.NaT,
+    np.array([1, 2]),
+    ["nope"],
+    {},
+    "nope",
+    np.nan,
+    1 + 2j,
+    b"x",
+    object(),
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=[type(v).__name__ for v in ODD])
+def test_options_of_another_type_are_refused(survival: pd.DataFrame, odd: Any) -> None:
+    d = survival
+    for call in (
+        lambda: est.kaplan_meier(d, odd, "event"),
+        lambda: est.kaplan_meier(d, "time", "event", group=odd),
+        lambda: est.kaplan_meier(d, "time", "event", ci=odd),
+        lambda: est.kaplan_meier(d, "time", "event", level=odd),
+        lambda: est.rmst(d, "time", "event", tau=odd),
+        lambda: est.restricted_mean_time_lost(d, "time", "event", 3, cause=odd),
+        lambda: est.logrank(d, "time", "hit", "z", rho=odd),
+        lambda: est.mean_cumulative_function(d, "time", "hit", "site", terminal=odd),
+        lambda: est.cox("x", d, "time", "hit", ties=odd),
+        lambda: est.cox("x", d, "time", "hit", firth=odd),
+        lambda: est.gee("x ~ z", d, "site", odd),
+        lambda: est.gee("x ~ z", d, "site", "gaussian", scale=odd),
+        lambda: est.propensity_weights("z ~ x", d, trim=odd),
+        lambda: est.balance(d, odd, "z"),
+        lambda: est.exact_rate(1, 2, mid_p=odd),
+        lambda: est.exact_proportion(odd, 2),
+        lambda: est.regression_to_mean(8, 4, 0.5, n_baseline=odd),
+        lambda: est.probabilistic_bias(2, seed=odd),
+        lambda: est.probabilistic_bias(2, seed=1, n_draws=odd),
+        lambda: est.probabilistic_bias(2, seed=1, std_error=odd),
+        lambda: est.probabilistic_bias(2, seed=1, sensitivity=odd, risk_2=0.1),
+        lambda: est.tipping_point(1, 1, 1, df_complete=odd),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+    for call in (
+        lambda: est.kaplan_meier(d, None, "event"),  # type: ignore[arg-type]
+        lambda: est.logrank(d, "time", "hit", None),  # type: ignore[arg-type]
+        lambda: est.balance(d, ["x"], None),  # type: ignore[arg-type]
+        lambda: est.probabilistic_bias(2, seed=None),  # type: ignore[arg-type]
+        lambda: est.exact_rate(10**400, 1),
+        lambda: est.cox("x | z", d, "time", "hit"),
+        lambda: est.gee("x ~ z | site", d, "site", "gaussian"),
+    ):
+        with pytest.raises(InvalidInput):
+            call()
+
+
+@pytest.mark.parametrize("dtype", ["object", "Float64", "boolean", "string"])
+def test_weights_of_any_type_may_miss_values(survival: pd.DataFrame, dtype: Any) -> None:
+    weight = pd.Series([1.0, 0.0, 1.0, 1.0] * 15)
+    plain = survival.assign(w=weight.mask(np.arange(60) < 2))
+    text = weight.astype(int).astype(str) if dtype == "string" else weight
+    other = survival.assign(w=text.astype(dtype).mask(np.arange(60) < 2))
+    for call in (
+        lambda d: est.cox("x", d, "time", "hit", weights="w"),
+        lambda d: est.fine_gray("x", d, "time", "event", weights="w"),
+        lambda d: est.gee("x ~ z", d, "site", "gaussian", weights="w"),
+    ):
+        want, got = call(plain), call(other)
+        pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+        assert got.diagnostics["n_observations"] == want.diagnostics["n_observations"]
+
+
+def test_concordance_without_pairs_is_refused(survival: pd.DataFrame) -> None:
+    fit = est.cox("x", survival.assign(time=3, hit=1), "time", "hit", ties="breslow")
+    with pytest.raises(NotEstimable, match="no pairs"):
+        fit.concordance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import combinations
 from typing import Any
 
@@ -551,3 +552,17 @@ def test_concordance_is_refused_where_pairs_cannot_be_compared() -> None:
     assert cox("x", rows, "t", "e").concordance() == pytest.approx(4.5 / 8)  # 3 right, 3 ties
     with pytest.raises(InvalidInput, match="strata"):
         cox("x", rows, "t", "e", strata="s").concordance()
+
+
+def test_firth_that_runs_away_is_refused_without_a_warning() -> None:
+    rng = np.random.default_rng(0)
+    time = np.round(rng.exponential(5, 36) + 1, 1)
+    rows = pd.DataFrame({"t": time, "e": rng.integers(0, 2, 36), "x": -time})
+    rows["arm"] = np.array(["a", "b", "c"])[rng.integers(0, 3, 36)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            fit = cox("x + arm", rows, "t", "e", firth=True)
+        except NotEstimable:
+            return
+    assert np.isfinite(fit.coefficients[["estimate", "std_error", "p_value"]]).all(axis=None)

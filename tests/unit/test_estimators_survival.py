@@ -580,3 +580,15 @@ def test_wider_level_wider_interval(cohort: pd.DataFrame) -> None:
     wide = est.rmst(cohort, "time", "event", 5, group="arm", level=0.99).table
     assert (wide["ci_low"] < narrow["ci_low"]).all()
     assert (wide["ci_high"] > narrow["ci_high"]).all()
+
+
+def test_rmst_has_no_ratio_to_zero_and_no_test_without_variation() -> None:
+    rows = pd.DataFrame({"t": [5, 6, 7, 5, 6, 7], "e": [0, 0, 0, 0, 0, 0], "g": list("aaabbb")})
+    table = est.rmst(rows, "t", "e", 4, group="g").table
+    assert table["p_value"].isna().all() and table["statistic"].isna().all()
+    rows["e"] = [0, 0, 0, 1, 1, 1]
+    rows.loc[[3, 4, 5], "t"] = [1, 2, 3]
+    table = est.restricted_mean_time_lost(rows, "t", "e", 4, group="g").table.set_index("measure")
+    assert table.loc["difference", "estimate"] == pytest.approx(2)
+    ratio = table.loc["ratio", ["estimate", "std_error", "p_value", "ci_low", "ci_high"]]
+    assert ratio.isna().all()

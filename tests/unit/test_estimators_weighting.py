@@ -329,3 +329,20 @@ def test_no_message_holds_a_value(patients: pd.DataFrame) -> None:
             call()
         assert "SECRET" not in str(caught.value)
         assert caught.value.__cause__ is None
+
+
+def test_an_outcome_that_the_weights_balance_exactly_is_refused(patients: pd.DataFrame) -> None:
+    exact = patients.assign(y=2 * patients["x"])
+    with pytest.raises(NotEstimable, match="no standard error"):
+        weighted_difference("y ~ t", "t ~ x", exact, "overlap", cluster="site")
+
+
+def test_numbers_of_object_type_are_no_words_in_balance(patients: pd.DataFrame) -> None:
+    want = balance(patients, ["x"], "t").table
+    pd.testing.assert_frame_equal(
+        balance(patients.assign(x=patients["x"].astype(object)), ["x"], "t").table, want
+    )
+    with pytest.raises(InvalidInput, match="'day' must hold numbers, words or categories"):
+        balance(patients.assign(day=pd.Timestamp("2020-01-01")), ["day"], "t")
+    with pytest.raises(InvalidInput, match="one number or word per row"):
+        standardised_mean_difference(patients[["x", "x"]], patients["t"])

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import codes, complete_rows, require_columns
+from .inputs import codes, complete_rows, floats, readable, refuse_extreme, require_columns
 from .results import Bools, Floats, InvalidInput, NotEstimable, Result
 
 
@@ -17,10 +17,7 @@ def check_weights(weights: ArrayLike | None, n: int) -> Floats:
     """Weights as floats; 1 for everybody when there are none."""
     if weights is None:
         return np.ones(n)
-    try:
-        w = np.asarray(weights, float).reshape(-1)
-    except (TypeError, ValueError):
-        raise InvalidInput("weights must be numbers") from None
+    w = floats(weights, "weights").reshape(-1)
     if w.size != n:
         raise InvalidInput(f"there are {w.size} weights for {n} rows")
     if not np.isfinite(w).all() or (w < 0).any():
@@ -31,8 +28,8 @@ def check_weights(weights: ArrayLike | None, n: int) -> Floats:
 def zero_one(values: ArrayLike, what: str) -> Floats:
     """A treatment or group as 0.0 and 1.0, or raise."""
     try:
-        g = np.asarray(values, float).reshape(-1)
-    except (TypeError, ValueError):
+        g = floats(values, what).reshape(-1)
+    except InvalidInput:
         raise InvalidInput(f"{what} must hold 0 (comparator) and 1 (treated) only") from None
     if not np.isin(g, (0.0, 1.0)).all():
         raise InvalidInput(f"{what} must hold 0 (comparator) and 1 (treated) only")
@@ -82,6 +79,8 @@ def standardised_mean_difference(
     >>> round(standardised_mean_difference([1, 2, 3, 4], [0, 0, 1, 1]), 6)
     2.828427
     """
+    if np.ndim(values) != 1:
+        raise InvalidInput("values must be one number or word per row")
     x: pd.Series[Any] = pd.Series(values).reset_index(drop=True)
     g = zero_one(group, "group")
     if len(x) != g.size:
@@ -99,11 +98,13 @@ def standardised_mean_difference(
 
 def _distance(x: pd.Series[Any], one: Bools, w: Floats) -> float:
     """Standardised difference; infinite when the values vary between the groups only."""
+    x = readable(x)
     if not pd.api.types.is_numeric_dtype(x.dtype):
         return _multinomial_distance(_dummies(x)[0], one, w)
     v = x.to_numpy(dtype=float)
     if not np.isfinite(v).all():
         raise InvalidInput("values must be finite")
+    refuse_extreme(v, "values")
     difference = float(np.average(v[one], weights=w[one]) - np.average(v[~one], weights=w[~one]))
     spread = float(np.sqrt((v[one].var(ddof=1) + v[~one].var(ddof=1)) / 2))
     if spread > 1e-12 * np.abs(v).max(initial=0.0):  # else a constant, up to rounding
@@ -186,9 +187,9 @@ def balance(
     >>> balance(rows, ["age", "sex"], "t").table["smd"].round(3).tolist()
     [2.828, 0.0, 0.0, 0.0]
     """
-    names = [covariates] if isinstance(covariates, str) else list(covariates)
-    if not names:
-        raise InvalidInput("name at least one covariate")
+    names = [covariates] if isinstance(covariates, str) else covariates
+    if not isinstance(names, Sequence) or not names or group is None:
+        raise InvalidInput("name at least one covariate, and the column of the group")
     column = weights if isinstance(weights, str) else None
     used = require_columns(data, [*names, group, column])
     if column is None:
@@ -205,6 +206,7 @@ def balance(
     rows, w = rows[w > 0].reset_index(drop=True), w[w > 0]
     one = zero_one(rows[group].to_numpy(), f"column {group!r}") == 1
     _two_groups(one)
+    w = w / w.max()  # no overflow
     return Result(
         table=pd.DataFrame([line for name in names for line in _lines(rows[name], one, w)]),
         diagnostics={
@@ -219,7 +221,7 @@ def balance(
 
 def _lines(x: pd.Series[Any], one: Bools, w: Floats) -> list[dict[str, Any]]:
     """Rows of the balance table of one covariate."""
-    name = str(x.name)
+    name, x = str(x.name), readable(x)
     if pd.api.types.is_numeric_dtype(x.dtype):
         return [_line(name, "", x.astype(float), one, w, ratio=True)]
     dummies, levels = _dummies(x)

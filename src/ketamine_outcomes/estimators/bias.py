@@ -25,7 +25,7 @@ def finite(value: float, name: str) -> float:
     """Return a finite number, else raise."""
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be a number") from None
     if not isfinite(number):
         raise InvalidInput(f"{name} must be finite")
@@ -216,11 +216,10 @@ def regression_to_mean(
     centre, r = finite(population_mean, "population_mean"), finite(reliability, "reliability")
     if not 0 <= r <= 1:
         raise InvalidInput("reliability must lie between 0 and 1")
-    m = check_whole(n_baseline, "n_baseline", 1)
-    if selected not in ("above", "below"):
-        raise InvalidInput("selected must be 'above' or 'below'")
+    check_choice(selected, ("above", "below"), "selected")
     if (cutoff is None) != (std_dev is None):
         raise InvalidInput("give cutoff and std_dev together")
+    m = check_whole(n_baseline, "n_baseline", 1)
     averaged = m * r / (1 + (m - 1) * r)
     rows = []
     if baseline_mean is not None:

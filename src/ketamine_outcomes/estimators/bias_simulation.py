@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .bias import positive
+from .bias import finite, positive
 from .results import Floats, InvalidInput, NotEstimable, Result, check_level, check_whole
+
+MOST_DRAWS = 10**8  # 800 megabytes each time they are drawn
 
 Distribution = float | tuple[str | float, ...]
 
@@ -58,23 +60,19 @@ def _draw(given: Distribution, name: str, n: int, generator: np.random.Generator
     """`n` draws of a distribution, or a constant."""
     if isinstance(given, tuple | list):
         family = given[0] if given else None
-        if family not in _FAMILIES:
+        if not isinstance(family, str) or family not in _FAMILIES:
             raise InvalidInput(f"{name} must be a number or one of {', '.join(_FAMILIES)}")
-        size, rule, valid, draw = _FAMILIES[str(family)]
+        size, rule, valid, draw = _FAMILIES[family]
         try:
             parameters = [float(p) for p in given[1:]]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise InvalidInput(f"the parameters of {name} must be numbers") from None
         if len(parameters) != size or not all(map(isfinite, parameters)):
             raise InvalidInput(f"{family} of {name} takes {size} finite parameters")
         if not valid(*parameters):
             raise InvalidInput(f"{family} of {name} needs {rule}")
         return draw(generator, n, *parameters)
-    try:
-        constant = float(given)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name} must be a number or a distribution") from None
-    return np.full(n, constant)
+    return np.full(n, finite(given, name))
 
 
 def probabilistic_bias(
@@ -157,8 +155,12 @@ def probabilistic_bias(
     check_level(level)
     observed = positive(ratio, "ratio")
     n = check_whole(n_draws, "n_draws", 1)
-    if std_error is not None and not (isfinite(std_error) and std_error >= 0):
-        raise InvalidInput("std_error must be 0 or more")
+    if n > MOST_DRAWS:
+        raise InvalidInput(f"n_draws must be {MOST_DRAWS} or less")
+    if std_error is not None:
+        std_error = finite(std_error, "std_error")
+        if std_error < 0:
+            raise InvalidInput("std_error must be 0 or more")
     generator = np.random.default_rng(check_whole(seed, "seed", 0))
 
     def draw(given: Distribution, name: str) -> Floats:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import inf, isfinite, nan, sqrt
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from numpy.typing import ArrayLike
 from scipy import optimize
 
 from .bias import finite
+from .inputs import floats, refuse_extreme
 from .results import (
     Floats,
     InvalidInput,
@@ -88,7 +90,11 @@ def tipping_point(
     """
     check_level(level)
     shape = np.shape(np.atleast_1d(np.asarray(estimate, object)))
-    flat, curve = variance_change if variance_change is not None else (0.0, 0.0)
+    try:
+        flat, curve = variance_change if variance_change is not None else (0.0, 0.0)
+        given = [0.0] if deltas is None else list(deltas)
+    except (TypeError, ValueError):
+        raise InvalidInput("deltas takes several numbers, variance_change a pair") from None
     est, se, scale, linear, quadratic = (
         _vector(values, name, shape)
         for values, name in (
@@ -101,7 +107,7 @@ def tipping_point(
     )
     if (se <= 0).any():
         raise InvalidInput("std_error must be above 0")
-    if not df_complete > 0:
+    if not isinstance(df_complete, Real) or not df_complete > 0:
         raise InvalidInput("df_complete must be above 0")
     if (scale == 0).all():
         raise NotEstimable("delta does not move the estimate: no value is shifted")
@@ -118,7 +124,7 @@ def tipping_point(
 
     unit = pooled(0.0)[1] / max(float(np.abs(scale.mean())), float(np.abs(scale).max()) / 1000)
     low, high = (_first_root(distance, side * unit) for side in (-1.0, 1.0))
-    points = {float(finite(d, "deltas")) for d in ([0.0] if deltas is None else deltas)}
+    points = {float(finite(d, "deltas")) for d in given}
     tipping = {d for d in (low, high) if isfinite(d)}
     rows = []
     for delta in sorted(points | tipping):
@@ -143,14 +149,12 @@ def tipping_point(
 
 
 def _vector(values: ArrayLike, name: str, shape: tuple[int, ...]) -> Floats:
-    try:
-        array = np.atleast_1d(np.asarray(values, float))
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{name} must be numbers") from None
+    array = np.atleast_1d(floats(values, name))
     if len(shape) != 1 or shape[0] == 0 or array.shape not in (shape, (1,)):
         raise InvalidInput(f"{name} must be one number, or one per value of estimate")
     if not np.isfinite(array).all():
         raise InvalidInput(f"{name} must be finite")
+    refuse_extreme(array, name)
     return np.broadcast_to(array, shape)
 
 

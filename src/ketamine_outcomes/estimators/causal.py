@@ -186,7 +186,9 @@ def _contrast(
     covariance_known = _sandwich(_means(fit, score, target, score_known=True)[1], unit)
     binary = bool(np.isin(fit.y, (0.0, 1.0)).all())
     estimate, gradient = _measure(means, measure, binary)
-    std_error = float(np.sqrt(gradient @ covariance @ gradient))
+    std_error = float(
+        np.sqrt(max(0.0, float(gradient @ covariance @ gradient)))
+    )  # but for rounding
     if std_error <= 1e-10 * float(np.abs(gradient) @ np.abs(fit.y).max(keepdims=True).repeat(2)):
         raise NotEstimable("the outcome does not vary inside the groups: no standard error exists")
     t = score.treated
@@ -219,7 +221,9 @@ def _contrast(
             "measure": measure,
             "level": level,
             "outcome_model": "logistic" if fit.is_logistic else "linear",
-            "std_error_weights_known": float(np.sqrt(gradient @ covariance_known @ gradient)),
+            "std_error_weights_known": float(
+                np.sqrt(max(0.0, float(gradient @ covariance_known @ gradient)))
+            ),
         },
     )
 

@@ -21,6 +21,7 @@ from .inputs import (
     cluster_codes,
     codes,
     design,
+    named,
     numbers,
     refuse_collinear,
     sum_by,
@@ -34,6 +35,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     check_choice,
+    check_flag,
     check_level,
     coefficient_table,
 )
@@ -122,6 +124,7 @@ def cox(
     [-0.8341]
     """
     check_level(level)
+    check_flag(firth, "firth")
     _check_options(ties, firth, weights, cluster)
     data, n_zero_weight = without_zero_weights(data, weights)
     built = design(
@@ -379,7 +382,7 @@ def _monotone(direction: Floats, terms: list[str]) -> None:
 
 
 def _quoted(terms: list[str], which: Bools) -> str:
-    return ", ".join(repr(t) for t, w in zip(terms, which, strict=True) if w)
+    return named(t for t, w in zip(terms, which, strict=True) if w)
 
 
 def _tests(statistics: dict[str, float], df: int) -> pd.DataFrame:

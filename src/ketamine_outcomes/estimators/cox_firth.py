@@ -63,6 +63,7 @@ def firth_score(sets: RiskSets, at: Moments) -> Floats:
     return np.asarray(0.5 * sets.mean_weight[sets.at] @ third, float)
 
 
+@np.errstate(all="ignore")  # what is not finite is refused
 def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Moments, float, int]:
     """Maximise over the coefficients `free`, the others held.
 
@@ -75,11 +76,15 @@ def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Mo
         return beta, at, 0.0, 0
     worst, steps = np.inf, 0
     while steps < MAX_STEPS:
-        gradient = (at.score + firth_score(sets, at))[free]
+        try:
+            gradient = (at.score + firth_score(sets, at))[free]
+            step = np.linalg.solve(at.information[np.ix_(free, free)], gradient)
+        except np.linalg.LinAlgError:
+            worst = np.inf
+            break
         worst = float(np.abs(gradient).max())
         if worst < 1e-10:
             break
-        step = np.linalg.solve(at.information[np.ix_(free, free)], gradient)
         step *= min(1.0, 2.0 / max(float(np.abs(step).max()), 1e-300))
         for _halving in range(40):
             proposal = beta.copy()
@@ -93,7 +98,7 @@ def maximise(sets: RiskSets, start: Floats, free: list[int]) -> tuple[Floats, Mo
             break  # no climb is left within rounding; the gradient tells how good it is
         beta, at, value = proposal, reached, new_value
         steps += 1
-    if worst > 1e-6:
+    if not worst <= 1e-6:
         raise NotEstimable("the penalised likelihood did not converge: use fewer terms")
     return beta, at, worst, steps
 

@@ -14,13 +14,14 @@ from . import cox_likelihood as likelihood
 from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
-from .inputs import Design, known_codes, numbers, require_columns, survival_times
+from .inputs import Design, floats, known_codes, numbers, require_columns, survival_times
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
     Bools,
     Floats,
     Ints,
     InvalidInput,
+    NotEstimable,
     Result,
     check_choice,
     check_level,
@@ -169,7 +170,7 @@ class CoxResult(Result):
         """
         fitted, level = self._parts(), self._level(level)
         check_choice(ci, INTERVALS, "ci")
-        at = None if times is None else np.unique(np.asarray(times, float))
+        at = None if times is None else np.unique(floats(times, "times"))
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
@@ -333,6 +334,9 @@ class CoxResult(Result):
         from lifelines.utils import concordance_index  # lazy: 3 s
 
         _, stop, died, _ = fitted.follow_up()
+        first = stop[died].min()
+        if not ((stop > first) | ((stop == first) & ~died)).any():
+            raise NotEstimable("no row is followed beyond an event: there are no pairs to compare")
         x, fixed = fitted.working(fitted.built.data)
         log_hazard = x @ fitted.beta + fixed
         # rows of equal covariates are ties, whatever the rounding of their sums

@@ -15,7 +15,7 @@ import pandas as pd
 from scipy import optimize, special
 
 from .exact_masses import SAME, binomial_masses, tails
-from .results import InvalidInput, NotEstimable, Result, check_level
+from .results import InvalidInput, NotEstimable, Result, check_flag, check_level
 
 LARGEST = 10**9  # the incomplete beta function loses digits above it
 
@@ -24,7 +24,7 @@ def check_count(value: float, name: str) -> int:
     """Return a whole number of 0 or more as int, else raise."""
     try:
         count = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be a number") from None
     if not 0 <= count <= LARGEST or count != int(count):
         raise InvalidInput(f"{name} must be a whole number from 0 to 1e9")
@@ -34,7 +34,7 @@ def check_count(value: float, name: str) -> int:
 def _exposure(value: float, name: str) -> float:
     try:
         exposure = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be a number") from None
     if not np.isfinite(exposure) or exposure <= 0:
         raise InvalidInput(f"{name} must be above 0")
@@ -109,6 +109,7 @@ def exact_rate(events: int, exposure: float, level: float = 0.95, mid_p: bool = 
     [0.036889]
     """
     check_level(level)
+    check_flag(mid_p, "mid_p")
     x, time = check_count(events, "events"), _exposure(exposure, "exposure")
     low, high = poisson_interval(x, level, mid_p)
     return Result(
@@ -144,6 +145,7 @@ def exact_proportion(events: int, n: int, level: float = 0.95, mid_p: bool = Fal
     [0.975]
     """
     check_level(level)
+    check_flag(mid_p, "mid_p")
     x, size = check_count(events, "events"), check_count(n, "n")
     if size == 0:
         raise NotEstimable("n is 0: there is no proportion of nothing")
@@ -193,6 +195,7 @@ def exact_rate_ratio(
     [1.0]
     """
     check_level(level)
+    check_flag(mid_p, "mid_p")
     a, b = check_count(events_1, "events_1"), check_count(events_2, "events_2")
     t1, t2 = _exposure(exposure_1, "exposure_1"), _exposure(exposure_2, "exposure_2")
     if a + b == 0:

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .exact_masses import binomial_masses, tails
+from .inputs import floats
 from .results import Floats, InvalidInput, Result, check_level, t_quantile
 
 SIGN_FLIP_LIMIT = 40  # two halves of 2^20 sums each
@@ -77,10 +78,7 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     [0.25]
     """
     check_level(level)
-    try:
-        values = np.asarray(differences, float).reshape(-1)
-    except (TypeError, ValueError):
-        raise InvalidInput("differences must be numbers") from None
+    values = floats(differences, "differences").reshape(-1)
     x = values[~np.isnan(values)]
     if x.size == 0:
         raise InvalidInput("no pair has both values")

@@ -112,7 +112,7 @@ def tweedie(power: float) -> Family:
 
 def find_family(text: str) -> Family:
     """The family of a word such as "poisson" or "tweedie(1.5)"."""
-    if text in FAMILIES:
+    if isinstance(text, str) and text in FAMILIES:
         return FAMILIES[text]
     found = TWEEDIE.fullmatch(text) if isinstance(text, str) else None
     if found and 1 < float(found[1]) != 2:
@@ -125,7 +125,7 @@ def find_family(text: str) -> Family:
 
 def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     """The named link, or the usual one of the family."""
-    chosen = name or family.links[0]
+    chosen = family.links[0] if name is None else name
     check_choice(chosen, family.links, f"link of {family.name}")
     from statsmodels.genmod.families import links  # lazy: 2.5 s
 

@@ -122,6 +122,8 @@ def _score(stop: Floats, kind: Ints, label: Ints, n_groups: int) -> tuple[Floats
     h = n / S(t-) estimates the number that the group would have without censoring, and
     h (1 - F(t-)) its number at risk of the subdistribution.
     """
+    if not (kind == 1).any():
+        return np.zeros(n_groups), np.zeros((n_groups, n_groups))
     times, at = np.unique(stop, return_inverse=True)
     m = times.size
     grid = at * n_groups + label

@@ -6,18 +6,22 @@ infinite values, wrong words and collinear columns are refused. No message holds
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
 COLLINEAR = 1e-9  # smallest share of a column's length that is not explained by the others
 WELL_CONDITIONED = 1e-3  # the same share, above which a Gram matrix is accurate enough
+LARGEST = 1e100  # larger numbers have squares that overflow, those below 1 / LARGEST vanish
+NO_NUMBERS = "mMc"  # kinds of dates, durations and complex numbers
 TIME_TOLERANCE = float(np.sqrt(np.finfo(float).eps))  # as timefix of R's survival
 
 
@@ -37,17 +41,22 @@ class Design:
         """Columns `terms` for other rows, with the levels and transforms of the fitted rows."""
         from formulaic.errors import DataMismatchWarning
 
+        if not isinstance(data, pd.DataFrame) or len(data) == 0:
+            raise InvalidInput("new_data is no DataFrame or holds no row")
+        used = [v for v in map(str, self.spec.required_variables) if v in data.columns]
+        require_columns(data, used)
+        data = data[used].assign(**{name: readable(data[name]) for name in used})
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
                 # formulaic would take an unknown level for the reference level
                 warnings.simplefilter("error", DataMismatchWarning)
                 matrix = self.spec.get_model_matrix(data, na_action="raise", context={})
+            values = np.asarray(matrix, float)
         except (*_formula_errors(), DataMismatchWarning) as error:
             raise InvalidInput(
                 "new_data lacks a column of the formula, or holds a missing value or a level "
                 f"that the fit never saw ({type(error).__name__})"
             ) from None
-        values = np.asarray(matrix, float)
         if not np.isfinite(values).all():
             raise InvalidInput("new_data holds values that are not finite")
         kept = [i for i, c in enumerate(self.spec.column_names) if str(c) in self.terms]
@@ -59,6 +68,8 @@ def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str
     if not isinstance(data, pd.DataFrame):
         raise InvalidInput("data must be a pandas DataFrame")
     used = [n for n in names if n is not None]
+    if not all(isinstance(n, Hashable) for n in used):
+        raise InvalidInput("a column is given by its name, one word")
     missing = [n for n in used if n not in data.columns]
     if missing:
         raise InvalidInput(f"no column {', '.join(map(repr, missing))} in data")
@@ -80,16 +91,58 @@ def complete_rows(data: pd.DataFrame, columns: Sequence[str]) -> tuple[pd.DataFr
     return kept, len(data) - len(kept)
 
 
+def _column(data: pd.DataFrame, name: str) -> pd.Series[Any]:
+    if name not in data.columns:
+        raise InvalidInput("a column that the call needs is not named (None)")
+    return data[name]
+
+
 def numbers(data: pd.DataFrame, name: str) -> Floats:
     """A column as finite floats."""
+    column = _column(data, name)
     try:
-        values = data[name].to_numpy(dtype=float, copy=True)
-    except (TypeError, ValueError):
+        if _unusable(column):
+            raise TypeError
+        values = column.to_numpy(dtype=float, copy=True)
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"column {name!r} must hold numbers") from None
     bad = int((~np.isfinite(values)).sum())
     if bad:
         raise InvalidInput(f"column {name!r} holds {bad} values that are not finite")
+    refuse_extreme(values, f"column {name!r}")
     return values
+
+
+def floats(values: ArrayLike, what: str) -> Floats:
+    """An array argument as floats; missing values stay NaN."""
+    try:
+        if np.asarray(values).dtype.kind in NO_NUMBERS:
+            raise TypeError
+        return np.asarray(values, float)
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput(f"{what} must be numbers") from None
+
+
+def refuse_extreme(values: Floats, what: str) -> None:
+    """Refuse numbers whose squares are none in double precision."""
+    size = max(float(values.max(initial=0.0)), -float(values.min(initial=0.0)))
+    if size and not 1 / LARGEST < size < LARGEST:
+        raise InvalidInput(
+            f"{what} holds numbers that are too large or too small: take another unit"
+        )
+
+
+def _unusable(column: pd.Series[Any]) -> bool:
+    """Whether numpy would silently turn what is no number into floats."""
+    dtype = column.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        dtype = dtype.categories.dtype
+    return dtype.kind in NO_NUMBERS
+
+
+def named(terms: Iterable[str]) -> str:
+    """Terms for a message; the level of a factor is a cell value and stays out of it."""
+    return ", ".join(dict.fromkeys(repr(re.sub(r"\[.*\]", "[...]", t, flags=re.S)) for t in terms))
 
 
 def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Floats | None]:
@@ -107,9 +160,10 @@ def without_zero_weights(data: pd.DataFrame, name: str | None) -> tuple[pd.DataF
     A weight that is missing or no number stays, for `design` and `numbers` to find.
     """
     require_columns(data, [name])
-    if name is None:
+    if name is None or _unusable(data[name]):
         return data, 0
-    kept = _not_zero(pd.to_numeric(data[name], errors="coerce").to_numpy(float), name)
+    weight = pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    kept = _not_zero(weight, name)
     return (data if kept.all() else data.loc[kept]), int((~kept).sum())
 
 
@@ -125,7 +179,7 @@ def _not_zero(weight: Floats, name: str) -> Bools:
 
 def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
     """A column as 0, 1, 2 ... with the index of its sorted distinct values."""
-    column = data[name]
+    column = _column(data, name)
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
         return np.asarray(column.cat.codes, np.int64), column.cat.categories
@@ -133,7 +187,10 @@ def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
         labels, levels = pd.factorize(column, sort=True)
     except TypeError:
         raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
-    return np.asarray(labels, np.int64), pd.Index(levels)
+    index = pd.Index(levels)
+    if index.dtype == object and any(isinstance(v, tuple) for v in index):
+        raise InvalidInput(f"column {name!r} holds tuples: give each its own name")
+    return np.asarray(labels, np.int64), index
 
 
 def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
@@ -280,32 +337,55 @@ def design(
     rows, dropped = complete_rows(data, needed)
     index = data.index[data[needed].notna().all(axis=1).to_numpy()] if dropped else data.index
     for name in used:
-        if isinstance(rows[name].dtype, pd.CategoricalDtype):
-            rows[name] = rows[name].cat.remove_unused_categories()
+        rows[name] = readable(rows[name])
     try:
-        matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
+        with np.errstate(all="ignore"):  # what is not finite is refused
+            matrices = parsed.get_model_matrix(rows, na_action="raise", context={})
     except _formula_errors() as error:
         raise InvalidInput(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
         ) from None
     right = matrices.rhs if response else matrices
+    if not hasattr(right, "columns"):
+        raise InvalidInput("the formula must have one right side, without '|'")
     y = None
-    if response:
-        left = np.array(matrices.lhs, float)  # a copy: the rows may be the caller's
+    try:
+        x = np.asarray(right, float)
+        # a copy: the rows may be the caller's
+        left = np.array(matrices.lhs, float) if response else None
+    except (TypeError, ValueError, OverflowError):
+        raise InvalidInput("the formula gives something else than numbers") from None
+    if left is not None:
         if left.ndim == 2 and left.shape[1] != 1:
             raise InvalidInput("the response must be one numeric column")
         y = left.reshape(-1)
         if not np.isfinite(y).all():
             raise InvalidInput("the response holds values that are not finite")
+        refuse_extreme(y, "the response")
     terms = [str(c) for c in right.columns]
-    x = np.asarray(right, float)
     if not intercept and "Intercept" in terms:
         keep = [i for i, t in enumerate(terms) if t != "Intercept"]
         x, terms = x[:, keep], [terms[i] for i in keep]
     bad = [t for t, finite in zip(terms, np.isfinite(x).all(axis=0), strict=True) if not finite]
     if bad:
-        raise InvalidInput(f"{', '.join(map(repr, bad))} holds values that are not finite")
+        raise InvalidInput(f"{named(bad)} holds values that are not finite")
+    for term, column in zip(terms, x.T, strict=True):
+        refuse_extreme(column, named([term]))
     return Design(x, terms, y, rows, dropped, right.model_spec, index)
+
+
+def readable(column: pd.Series[Any]) -> pd.Series[Any]:
+    """A covariate whose type says what it is: numbers, words or categories."""
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype(object)
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.remove_unused_categories()
+    if column.dtype == object:  # formulaic would take numbers for words
+        column = column.infer_objects()
+    words = column.dtype != object or pd.api.types.infer_dtype(column) == "string"
+    if _unusable(column) or not words:
+        raise InvalidInput(f"column {column.name!r} must hold numbers, words or categories")
+    return column
 
 
 def upper_factor(x: Floats) -> Floats:
@@ -330,14 +410,14 @@ def refuse_collinear(x: Floats, terms: Sequence[str]) -> Floats:
     length = np.sqrt(np.einsum("ij,ij->j", r, r))  # of the columns of x
     flat = [t for t, size in zip(terms, length, strict=True) if size == 0]
     if flat:
-        raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
+        raise NotEstimable(f"{named(flat)} does not vary: leave it out")
     # without pivoting the diagonal is what each column adds to the ones before it
     adds = np.zeros(x.shape[1])
     adds[: min(r.shape)] = np.abs(np.diag(r / length))
     bound = [t for t, a in zip(terms, adds, strict=True) if a <= COLLINEAR]
     if bound:
         raise NotEstimable(
-            f"{', '.join(map(repr, bound))} is determined by the other terms (collinear, or more "
+            f"{named(bound)} is determined by the other terms (collinear, or more "
             "terms than rows): leave it out"
         )
     return r

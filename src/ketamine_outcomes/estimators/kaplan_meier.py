@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from .influence import Influence, before_first
-from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
+from .inputs import case_weights, codes, complete_rows, floats, require_columns, survival_times
 from .results import (
     Bools,
     Floats,
@@ -246,7 +246,7 @@ def survival_quantiles(
     >>> survival_quantiles(rows, "t", "e").table["estimate"].tolist()
     [1.5, 2.5, 3.5]
     """
-    share = np.atleast_1d(np.asarray(q, float))
+    share = np.atleast_1d(floats(q, "q"))
     if share.ndim != 1 or share.size == 0 or not ((share > 0) & (share <= 1)).all():
         raise InvalidInput("q must hold shares above 0 and up to 1, for example (0.25, 0.5, 0.75)")
     result = kaplan_meier(data, time, event, entry, group, ci=ci, level=level)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 import numpy as np
 import pandas as pd
 from scipy import special
@@ -62,7 +64,7 @@ def logrank(
     >>> logrank(rows, "t", "e", "g").table["statistic"].round(4).tolist()
     [0.6154]
     """
-    if not (np.isfinite(rho) and rho >= 0):
+    if not isinstance(rho, Real) or not 0 <= rho < np.inf:
         raise InvalidInput("rho must be 0 (log-rank) or above, for example 1 (Peto-Peto)")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, entry, strata]))
     start, stop, cause = survival_times(rows, time, event, entry)

@@ -8,6 +8,7 @@ number of parameters, and its bias-reduced covariance inverts a matrix as large 
 from __future__ import annotations
 
 from dataclasses import replace
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ from .results import (
     NotEstimable,
     Result,
     check_choice,
+    check_flag,
     check_level,
     coefficient_table,
 )
@@ -115,9 +117,10 @@ def gee(
     [2.75]
     """
     check_level(level)
+    check_flag(firth, "firth")
     kind = find_family(family)
     link_name, link_functions = find_link(link, kind)
-    _check_choices(corr, small_sample, cluster, scale)
+    _check_words(corr, small_sample, cluster, scale)
     if firth and (kind.name != "binomial" or link_name != "logit" or cluster is not None):
         raise InvalidInput("firth=True is for binomial, logit and cluster=None only")
     waves = time if corr == "ar1" else None
@@ -179,12 +182,12 @@ def gee(
     )
 
 
-def _check_choices(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
+def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
     check_choice(corr, CORRELATIONS, "corr")
     if corr != "independence" and cluster is None:
         raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
     check_choice(small_sample, POWERS, "small_sample")
-    if scale is not None and not 0 < scale < np.inf:
+    if scale is not None and (not isinstance(scale, Real) or not 0 < scale < np.inf):
         raise InvalidInput("scale must be a number above 0, or None to estimate it")
 
 
@@ -236,7 +239,7 @@ def _model_based(problem: Problem, fit: Fit, independent: bool) -> tuple[Floats,
 def _table(
     terms: list[str], back: Floats, beta: Floats, covariance: Floats, df: float, level: float
 ) -> pd.DataFrame:
-    error = np.sqrt(np.einsum("ij,jk,ik->i", back, covariance, back))
+    error = np.sqrt(np.maximum(np.einsum("ij,jk,ik->i", back, covariance, back), 0.0))
     return coefficient_table(terms, back @ beta, error, df, level)
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .inputs import design, refuse_collinear
+from .inputs import NO_NUMBERS, design, refuse_collinear, refuse_extreme
 from .meta_heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .results import (
     COEFFICIENT_COLUMNS,
@@ -204,11 +204,13 @@ def _studies(
 ) -> tuple[Floats, Floats, Floats, list[str], Any, int]:
     """Checked estimates, standard errors, design, terms, row numbers and number left out."""
     try:
+        if any(np.asarray(a).dtype.kind in NO_NUMBERS for a in (estimate, std_error)):
+            raise TypeError
         y, s = (
             np.atleast_1d(pd.to_numeric(np.ravel(np.asarray(a, object)))).astype(float)
             for a in (estimate, std_error)
         )
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("estimate and std_error must be numbers") from None
     if y.size != s.size:
         raise InvalidInput(f"there are {y.size} estimates and {s.size} standard errors")
@@ -224,6 +226,8 @@ def _studies(
     y, s = y[keep], s[keep]
     if not np.isfinite(y).all() or not np.isfinite(s).all():
         raise InvalidInput("an estimate or standard error is not finite")
+    refuse_extreme(y, "estimate")
+    refuse_extreme(s, "std_error")
     if (s <= 0).any():
         raise InvalidInput(f"{int((s <= 0).sum())} standard errors are not above 0")
     if s.min() < s.max() * SMALLEST_RATIO:

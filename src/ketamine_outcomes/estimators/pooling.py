@@ -7,6 +7,7 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
+from .inputs import floats, refuse_extreme
 from .results import Floats, InvalidInput, NotEstimable, Result, check_level, coefficient_table
 
 SMALLEST_LAMBDA = 1e-4  # as mice: keeps the degrees of freedom finite without missing information
@@ -114,10 +115,7 @@ def pool_imputations(
 
 
 def _matrix(values: pd.DataFrame | ArrayLike, what: str) -> tuple[Floats, list[str]]:
-    try:
-        a = np.asarray(values, float)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"{what} must be numbers, m rows and k columns") from None
+    a = floats(values, what)
     if a.ndim == 1:
         a = a.reshape(-1, 1)
     if a.ndim != 2 or a.size == 0:
@@ -125,6 +123,7 @@ def _matrix(values: pd.DataFrame | ArrayLike, what: str) -> tuple[Floats, list[s
     bad = int((~np.isfinite(a)).sum())
     if bad:
         raise InvalidInput(f"{what} holds {bad} values that are missing or not finite")
+    refuse_extreme(a, what)
     if isinstance(values, pd.DataFrame):
         names = [str(c) for c in values.columns]
         if len(set(names)) < len(names):
@@ -137,7 +136,7 @@ def _complete(df_complete: float | ArrayLike | None, k: int) -> Floats:
     try:
         v = np.asarray(np.inf if df_complete is None else df_complete, float)
         v = np.broadcast_to(v, (k,)).copy()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("df_complete must be one number, or one per term") from None
     if np.isnan(v).any() or (v <= 0).any():
         raise InvalidInput("df_complete must be above 0")
@@ -149,7 +148,7 @@ def _covariances(covariances: ArrayLike, s: Floats) -> Floats:
     m, k = s.shape
     try:
         u = np.asarray(covariances, float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput("covariances must be m matrices of k rows and columns") from None
     if u.shape != (m, k, k) or not np.isfinite(u).all():
         raise InvalidInput(f"covariances must be finite and have the shape {(m, k, k)}")

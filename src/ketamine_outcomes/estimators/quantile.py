@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from .check_loss import minimise
-from .inputs import codes, design, orthonormal, refuse_collinear
+from .inputs import codes, design, floats, orthonormal, refuse_collinear
 from .results import (
     Floats,
     Ints,
@@ -123,10 +123,7 @@ def quantile_regression(
 
 
 def _quantiles(q: float | Sequence[float]) -> list[float]:
-    try:
-        wanted = np.atleast_1d(np.asarray(q, float))
-    except (TypeError, ValueError):
-        raise InvalidInput("q must be a number between 0 and 1, or several") from None
+    wanted = np.atleast_1d(floats(q, "q"))
     if wanted.ndim != 1 or not len(wanted) or not ((wanted > 0) & (wanted < 1)).all():
         raise InvalidInput("q must lie between 0 and 1, for example 0.5 or [0.25, 0.5, 0.75]")
     if len(np.unique(wanted)) < len(wanted):

@@ -9,7 +9,16 @@ from scipy import special
 from .influence import Influence, before_first
 from .inputs import codes, complete_rows, require_columns, survival_times
 from .kaplan_meier import survival_steps
-from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result, check_level
+from .results import (
+    Bools,
+    Floats,
+    Ints,
+    InvalidInput,
+    NotEstimable,
+    Result,
+    check_level,
+    check_whole,
+)
 from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
 
@@ -67,8 +76,8 @@ def mean_cumulative_function(
     [0.5, 1.0, 1.0]
     """
     check_level(level)
-    if terminal is not None and (terminal != int(terminal) or terminal < 2):
-        raise InvalidInput("terminal must be a code of 2 or above: 1 is the recurrence")
+    if terminal is not None:
+        terminal = check_whole(terminal, "terminal, any code but 1 (the recurrence),", 2)
     used = require_columns(data, [time, event, cluster, entry, group])
     rows, dropped = complete_rows(data, used)
     start, stop, code = survival_times(rows, time, event, entry)

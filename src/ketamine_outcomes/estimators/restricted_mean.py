@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from .results import (
     NotEstimable,
     Result,
     check_level,
+    check_whole,
     t_quantile,
     two_sided_p,
 )
@@ -137,8 +139,7 @@ def restricted_mean_time_lost(
     """
     check_level(level)
     rows, dropped, start, stop, code = _rows(data, time, event, tau, entry, group)
-    if cause < 1:
-        raise InvalidInput("cause must be 1, 2, ...: 0 is censoring")
+    cause = check_whole(cause, "cause", 1)
     if not (code == cause).any():
         raise NotEstimable("the cause never occurs in the rows: no time is lost to it")
     groups = group_rows(rows, group)
@@ -178,7 +179,7 @@ def _time_lost(
 def _rows(
     data: pd.DataFrame, time: str, event: str, tau: float, entry: str | None, group: str | None
 ) -> tuple[pd.DataFrame, int, Floats, Floats, Ints]:
-    if not (np.isfinite(tau) and tau > 0):
+    if not isinstance(tau, Real) or not 0 < tau < np.inf:
         raise InvalidInput("tau must be a time above 0")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, entry, group]))
     start, stop, cause = survival_times(rows, time, event, entry)
@@ -224,7 +225,11 @@ def _result(
         relative = error / mean
         estimate = np.r_[mean, mean[1:] - mean[0], np.log(mean[1:] / mean[0])]
         std_error = np.r_[error, np.hypot(error[1:], error[0]), np.hypot(relative[1:], relative[0])]
-        statistic = np.where(measure == "mean", np.nan, estimate / std_error)
+        # no ratio to a mean of 0, no test where nothing varies
+        estimate = np.where(ratio & ~np.isfinite(estimate), np.nan, estimate)
+        std_error = np.where(np.isnan(estimate), np.nan, std_error)
+        tested = (measure != "mean") & (std_error > 0)
+        statistic = np.where(tested, estimate / std_error, np.nan)
     half = t_quantile(level, np.inf) * std_error
 
     def natural(values: Floats) -> Floats:

@@ -102,9 +102,7 @@ class Result:
         """Return the row of one term."""
         rows = self.coefficients[self.coefficients["term"] == term]
         if len(rows) != 1:
-            raise InvalidInput(
-                f"no term {term!r}; the terms are {', '.join(self.coefficients['term'])}"
-            )
+            raise InvalidInput(f"no term {term!r}: their names stand in .coefficients['term']")
         return rows.iloc[0]
 
 
@@ -119,6 +117,12 @@ def check_choice(value: str, choices: Collection[str], name: str) -> None:
     """Raise unless `value` is one of the words of an option."""
     if not isinstance(value, str) or value not in choices:
         raise InvalidInput(f"{name} must be one of {', '.join(choices)}")
+
+
+def check_flag(value: bool, name: str) -> None:
+    """Raise unless `value` is True or False: any other word would count as True."""
+    if not isinstance(value, bool | np.bool_):
+        raise InvalidInput(f"{name} must be True or False")
 
 
 def check_whole(value: float, name: str, least: int) -> int:

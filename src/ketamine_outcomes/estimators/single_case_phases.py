@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
+from .inputs import NO_NUMBERS, refuse_extreme
 from .results import Floats, Ints, InvalidInput, NotEstimable
 
 PERMUTATION_LIMIT = 2_000_000  # ways to place the phase changes that are enumerated
@@ -68,6 +69,8 @@ def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> 
     y, labels, t = y[kept], labels[kept], t[kept]
     if not ((np.abs(y) < LARGEST).all() and (np.abs(t) < LARGEST).all()):
         raise InvalidInput("values and time must be finite and below 1e100")
+    refuse_extreme(y, "values")
+    refuse_extreme(t, "time")
     order = np.argsort(t, kind="stable")
     y, labels, t = y[order], labels[order], t[order]
     if (np.diff(t) == 0).any():
@@ -83,11 +86,11 @@ def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> 
 
 def _floats(values: ArrayLike, name: str) -> Floats:
     raw = np.asarray(values).reshape(-1)
-    if raw.dtype.kind in "mMU":
+    if raw.dtype.kind in NO_NUMBERS + "U":
         raise InvalidInput(f"{name} must be numbers")
     try:
         return np.asarray(pd.to_numeric(pd.Series(raw)), float)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise InvalidInput(f"{name} must be numbers") from None
 
 

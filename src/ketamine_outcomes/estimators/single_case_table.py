@@ -12,9 +12,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 
 from .results import (
-    InvalidInput,
     NotEstimable,
     Result,
+    check_choice,
     check_level,
     check_whole,
     t_quantile,
@@ -119,8 +119,7 @@ def single_case(
     [1.0, 1.0, 1.0]
     """
     check_level(level)
-    if improvement not in ("decrease", "increase"):
-        raise InvalidInput("improvement must be 'decrease' or 'increase'")
+    check_choice(improvement, ("decrease", "increase"), "improvement")
     min_phase = check_whole(min_phase, "min_phase", 1)
     lag = None if lag is None else check_whole(lag, "lag", 0)
     series = read_series(values, phase, time)

@@ -14,6 +14,7 @@ from .inputs import (
     cluster_codes,
     codes,
     design,
+    named,
     numbers,
     refuse_collinear,
     require_columns,
@@ -184,7 +185,7 @@ def _standardised(x: Floats, weight: Floats, terms: list[str]) -> tuple[Floats, 
     largest = np.abs(x).max(axis=0, initial=1.0)
     flat = [t for t, s, c in zip(terms, scale, largest, strict=True) if s <= 1e-12 * c]
     if flat:
-        raise NotEstimable(f"{', '.join(map(repr, flat))} does not vary: leave it out")
+        raise NotEstimable(f"{named(flat)} does not vary: leave it out")
     refuse_collinear(moved, terms)
     return moved / scale, centre, scale
 
@@ -194,8 +195,7 @@ def _refuse_no_information(null: Moments, terms: list[str]) -> None:
     silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
     if silent:
         raise NotEstimable(
-            f"{', '.join(map(repr, silent))} does not vary among those at risk at any event: "
-            "leave it out"
+            f"{named(silent)} does not vary among those at risk at any event: leave it out"
         )
     unit = 1 / np.sqrt(diagonal)
     if np.linalg.eigvalsh(null.information * np.outer(unit, unit))[0] <= 1e-11:
@@ -211,7 +211,7 @@ def _newton(
     beta, fit = np.zeros(len(terms)), null
     for step_number in range(1, MAX_STEPS + 1):
         try:
-            step = linalg.solve(fit.information, fit.score, assume_a="pos")
+            step = linalg.cho_solve(linalg.cho_factor(fit.information), fit.score)
         except linalg.LinAlgError:
             raise _monotone(beta, terms) from None
         proposed = moments(sets, x, weight, beta + step)
@@ -240,8 +240,8 @@ def _newton(
 
 def _monotone(direction: Floats, terms: list[str]) -> NotEstimable:
     share = np.abs(direction) / np.abs(direction).max()
-    named = ", ".join(repr(t) for t, s in zip(terms, share, strict=True) if s > 0.1)
+    loud = named(t for t, s in zip(terms, share, strict=True) if s > 0.1)
     return NotEstimable(
-        f"the pseudo-likelihood is monotone: {named} separates the events from the others, so "
+        f"the pseudo-likelihood is monotone: {loud} separates the events from the others, so "
         "its estimate is infinite; leave it out or join categories"
     )

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, known_codes, require_columns, sum_by
+from .inputs import Design, floats, known_codes, require_columns, sum_by
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
     Bools,
@@ -133,10 +133,7 @@ class FineGrayResult(Result):
 def _checked(times: ArrayLike | None) -> Floats | None:
     if times is None:
         return None
-    try:
-        asked = np.unique(np.asarray(times, float))
-    except (TypeError, ValueError):
-        asked = np.array([np.nan])
+    asked = np.unique(floats(times, "times"))
     if not np.isfinite(asked).all():
         raise InvalidInput("times must be finite numbers")
     return asked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -56,7 +57,7 @@ class Propensity:
 def check_target(target: str, trim: float | None) -> None:
     """Raise unless the target is known and the trimming possible."""
     check_choice(target, TARGETS, "target")
-    if trim is not None and not 0 < trim < 0.5:
+    if trim is not None and (not isinstance(trim, Real) or not 0 < trim < 0.5):
         raise InvalidInput("trim must lie between 0 and 0.5")
 
 
