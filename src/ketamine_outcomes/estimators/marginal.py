@@ -117,7 +117,7 @@ def gee(
     check_level(level)
     kind = find_family(family)
     link_name, link_functions = find_link(link, kind)
-    _check_choices(corr, small_sample, cluster, scale)
+    _check_words(corr, small_sample, cluster, scale)
     if firth and (kind.name != "binomial" or link_name != "logit" or cluster is not None):
         raise InvalidInput("firth=True is for binomial, logit and cluster=None only")
     waves = time if corr == "ar1" else None
@@ -179,7 +179,7 @@ def gee(
     )
 
 
-def _check_choices(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
+def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float | None) -> None:
     check_choice(corr, CORRELATIONS, "corr")
     if corr != "independence" and cluster is None:
         raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
