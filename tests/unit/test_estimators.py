@@ -607,3 +607,25 @@ def test_concordance_without_pairs_is_refused(survival: pd.DataFrame) -> None:
     fit = est.cox("x", survival.assign(time=3, hit=1), "time", "hit", ties="breslow")
     with pytest.raises(NotEstimable, match="no pairs"):
         fit.concordance()
+
+
+def test_predictions_far_outside_the_fit_are_limits(survival: pd.DataFrame) -> None:
+    cox = est.cox("x", survival, "time", "hit", strata="z")
+    gray = est.fine_gray("x", survival, "time", "event", strata="z")
+    effects = [fit.coefficients["estimate"].iloc[0] for fit in (cox, gray)]
+    for sign, event_free in ((1.0, 0.0), (-1.0, 1.0)):
+        near = [pd.DataFrame({"x": [sign * np.sign(b) * 1e12], "z": [0]}) for b in effects]
+        curve = cox.predict_survival(near[0], times=[0.0, 9.0])
+        assert curve["estimate"].tolist() == [1.0, event_free]
+        assert curve["std_error"].tolist() == [0.0, 0.0]
+        curve = gray.predict_incidence(near[1], times=[0.0, 9.0])
+        assert curve["estimate"].tolist() == [0.0, 1 - event_free]
+        assert curve["std_error"].tolist() == [0.0, 0.0]
+    for predict in (cox.predict_survival, gray.predict_incidence):
+        for odd in ({"x": [1e200], "z": [0]}, {"x": [1.0], "z": [[0]]}):
+            with pytest.raises(InvalidInput):
+                predict(pd.DataFrame(odd))
+    with pytest.raises(InvalidInput, match="no term"):
+        cox.coefficient(["x"])  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="terms must be True or False"):
+        cox.proportional_hazards_test("km", terms="no")  # type: ignore[arg-type]

@@ -182,8 +182,10 @@ class CoxResult(Result):
             hazard, error = curve.pop("hazard"), curve.pop("std_error")
             for i, row in enumerate(mine.tolist()):
                 estimate = np.exp(-hazard[i])
-                std_error = estimate * error[i]
-                with np.errstate(over="ignore"):
+                with np.errstate(over="ignore", invalid="ignore"):
+                    # the limit where the hazard overflows
+                    inside = (estimate > 0) & (hazard[i] > 0)
+                    std_error = np.where(inside, estimate * error[i], 0.0)
                     low, high = probability_interval(estimate, std_error, ci, level)
                 parts[row] = {
                     **curve,

@@ -10,7 +10,7 @@ from scipy import special
 
 from . import cox_residuals
 from .cox_likelihood import information
-from .results import Floats, InvalidInput, NotEstimable, check_choice
+from .results import Floats, InvalidInput, NotEstimable, check_choice, check_flag
 
 if TYPE_CHECKING:
     from .cox_result import Fitted
@@ -26,6 +26,7 @@ def score_test(fitted: Fitted, transform: str, terms: bool) -> pd.DataFrame:
     coefficients (Grambsch & Therneau 1994, without their approximation of equal variances).
     """
     check_choice(transform, TRANSFORMS, "transform")
+    check_flag(terms, "terms")
     sets, at = fitted.sets, fitted.at
     g = _time_function(fitted, transform)
     g = g - np.average(g, weights=sets.n_died)

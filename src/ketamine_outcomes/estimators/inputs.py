@@ -59,6 +59,7 @@ class Design:
             ) from None
         if not np.isfinite(values).all():
             raise InvalidInput("new_data holds values that are not finite")
+        refuse_extreme(values, "new_data")
         kept = [i for i, c in enumerate(self.spec.column_names) if str(c) in self.terms]
         return values[:, kept] if len(kept) < values.shape[1] else values
 
@@ -214,7 +215,10 @@ def known_codes(data: pd.DataFrame, name: str | None, levels: Sequence[Any]) -> 
     if name is None:
         return np.zeros(len(data), np.int64)
     require_columns(data, [name])
-    position = pd.Index(levels).get_indexer(pd.Index(data[name]))
+    try:
+        position = pd.Index(levels).get_indexer(pd.Index(data[name]))
+    except TypeError:
+        raise InvalidInput(f"column {name!r} holds something else than names") from None
     if (position < 0).any():
         raise InvalidInput(f"column {name!r} holds a stratum that the fit never saw")
     return np.asarray(position, np.int64)

@@ -100,7 +100,7 @@ class Result:
 
     def coefficient(self, term: str) -> pd.Series[Any]:
         """Return the row of one term."""
-        rows = self.coefficients[self.coefficients["term"] == term]
+        rows = self.coefficients[[t == term for t in self.coefficients["term"]]]
         if len(rows) != 1:
             raise InvalidInput(f"no term {term!r}: their names stand in .coefficients['term']")
         return rows.iloc[0]

@@ -110,14 +110,16 @@ class FineGrayResult(Result):
                 "n_events": _events(fitted, mine, when),
             }
             for row in np.flatnonzero(stratum == own).tolist():
-                ratio = np.exp(z[row] @ fitted.beta - at.shift)
-                event_free = np.exp(-ratio * base)
-                std_error = np.full(when.size, np.nan)
-                if square is not None:
-                    along = np.column_stack([np.ones(when.size), base[:, None] * z[row]])
-                    spread = np.einsum("ta,tab,tb->t", along, square, along)
-                    std_error = event_free * ratio * np.sqrt(np.maximum(spread, 0.0))
-                estimate = -np.expm1(-ratio * base)
+                with np.errstate(over="ignore", invalid="ignore"):
+                    ratio = np.exp(z[row] @ fitted.beta - at.shift)
+                    hazard = np.where(base > 0, ratio * base, 0.0)  # also where the ratio overflows
+                    event_free, std_error = np.exp(-hazard), np.full(when.size, np.nan)
+                    if square is not None:
+                        along = np.column_stack([np.ones(when.size), base[:, None] * z[row]])
+                        spread = np.einsum("ta,tab,tb->t", along, square, along)
+                        std_error = event_free * ratio * np.sqrt(np.maximum(spread, 0.0))
+                        std_error = np.where((event_free > 0) & (base > 0), std_error, 0.0)
+                estimate = -np.expm1(-hazard)
                 low_end, high_end = probability_interval(estimate, std_error, ci, level)
                 parts[row] = {
                     "cause": np.full(when.size, fitted.cause),
@@ -142,8 +144,6 @@ def _checked(times: ArrayLike | None) -> Floats | None:
 def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
     require_columns(new_data, [fitted.strata])
     matrix = fitted.built.new(new_data)
-    if not len(matrix):
-        raise InvalidInput("new_data holds no row")
     stratum = known_codes(new_data, fitted.strata, fitted.strata_levels)
     return (matrix - fitted.centre) / fitted.scale, stratum
 
