@@ -91,11 +91,7 @@ def baseline_jumps(fit: Any, rows: pd.DataFrame, times: list[float]) -> np.ndarr
     """Jumps of the baseline hazard, from curves of one subject and its log hazard ratio."""
     one = rows.dropna().iloc[:1]
     curve = fit.predict_incidence(one, times)
-    x = fit._fitted.built.new(one)[0]
-    names = list(fit._fitted.built.spec.column_names)
-    linear = sum(
-        row["estimate"] * x[names.index(row["term"])] for _, row in fit.coefficients.iterrows()
-    )
+    linear = float(fit._fitted.built.new(one)[0] @ fit.coefficients["estimate"])
     return np.asarray(np.diff(np.r_[0.0, -np.log1p(-curve["estimate"])]) / np.exp(linear))
 
 
@@ -165,7 +161,7 @@ def test_delayed_entry(name: str) -> None:
     agree(fit.diagnostics["log_likelihood_null"], r["log_partial_likelihood_null"], OPTIMISED)
     tests = fit.table.set_index("test")["statistic"]
     agree(tests["pseudo-likelihood ratio"], r["likelihood_ratio_test"], OPTIMISED)
-    assert "weights as known" in fit.diagnostics["standard_error"]
+    assert "weights as known" in fit.diagnostics["variance"]
 
 
 def censored_after_events(rows: pd.DataFrame, time: str, event: str) -> pd.DataFrame:

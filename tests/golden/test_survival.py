@@ -10,7 +10,7 @@ import pytest
 from golden_support import CLOSED, agree, at_times, frame, golden
 
 from ketamine_outcomes.estimators import kaplan_meier, survival_quantiles
-from ketamine_outcomes.estimators.nonparametric import curve_quantiles, probability_interval
+from ketamine_outcomes.estimators.kaplan_meier import curve_quantiles, probability_interval
 
 STATUS = {"time": "time", "event": "status"}
 LATE = {**STATUS, "entry": "entry"}

@@ -17,7 +17,6 @@ from ketamine_outcomes.estimators import (
     fine_gray,
     gray_test,
 )
-from ketamine_outcomes.estimators.competing import risk_table
 
 VARIANCES = ("greenwood", "jackknife", "aalen")
 
@@ -164,8 +163,6 @@ def test_everybody_at_risk_has_the_event(rows: pd.DataFrame) -> None:
 def test_many_times_need_no_table_of_rows_by_times() -> None:
     n = 200_000
     time = np.arange(n, dtype=float)
-    table = risk_table(np.full(n, -np.inf), time, np.arange(n) % 3, 2)
-    assert table.events.shape == (n, 2)
     d = pd.DataFrame({"t": time, "e": np.arange(n) % 3, "c": np.arange(n) % 50_000})
     curve = aalen_johansen(d, "t", "e", cluster="c").curve  # 50,000 x 200,000 would be 80 GB
     assert len(curve) == 2 * n

@@ -191,7 +191,7 @@ def test_weight_zero_is_no_row(rows: pd.DataFrame) -> None:
     d.loc[0, "arm"] = "only here"
     model = fit(d, weights="w", cluster="site")
     same(model, fit(d[d["w"] > 0], weights="w", cluster="site"))
-    assert model.diagnostics["n_weightless"] == 20
+    assert model.diagnostics["n_zero_weight"] == 20
     assert len(model.residuals("martingale")) == 60
 
 
@@ -451,7 +451,7 @@ def test_values_that_are_not_finite(rows: pd.DataFrame) -> None:
 def test_hostile_calls(rows: pd.DataFrame) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"weights": "negative"}, "negative weights"),
-        ({"weights": "none"}, "no weight above 0"),
+        ({"weights": "none"}, "every weight"),
         ({"entry": "time"}, "at or after"),
         ({"ties": "exact", "weights": "w"}, "exact"),
         ({"ties": "exact", "cluster": "site"}, "exact"),

@@ -32,7 +32,7 @@ def test_order_shift_and_scale(method: str, ci: str) -> None:
 
 
 def test_restricted_likelihood_is_at_its_maximum() -> None:
-    from ketamine_outcomes.estimators.heterogeneity import weighted
+    from ketamine_outcomes.estimators.meta_heterogeneity import weighted
 
     tau2 = table(Y, S).loc["tau2", "estimate"]
     x = np.ones((6, 1))
@@ -42,7 +42,7 @@ def test_restricted_likelihood_is_at_its_maximum() -> None:
 
 
 def test_the_higher_of_two_maxima_is_taken() -> None:
-    from ketamine_outcomes.estimators.heterogeneity import between_study_variance, weighted
+    from ketamine_outcomes.estimators.meta_heterogeneity import between_study_variance, weighted
 
     rng = np.random.default_rng(0)
     for _ in range(60):

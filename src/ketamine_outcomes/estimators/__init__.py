@@ -1,10 +1,15 @@
 """Statistical estimators that know nothing of ketamine.
 
 Every call takes a DataFrame and column names, returns a frozen result object and raises
-`EstimationError` with one sentence when no right answer exists. statsmodels, lifelines and
-formulaic (seconds each) are loaded by the calls that need them, not by this import. The modules
-are imported here at once: a later `import ...estimators.cox` would otherwise put the module in
-the place of the function of that name.
+`EstimationError` with one sentence when no right answer exists. Libraries that take seconds to
+load are loaded by the calls that need them, not by this import: formulaic by a formula,
+statsmodels by `gee` (families and links) and `single_case` (least squares), lifelines by the
+concordance of a Cox model. The modules are imported here at once: a later `import
+...estimators.cox` would otherwise put the module in the place of the function of that name.
+
+A module is named after its call or its subject, the parts of a larger one after it
+(cox_likelihood, meta_heterogeneity). What several share: inputs (rows and columns), results
+(results, refusals, checks of arguments), risk_sets and influence (curves), logistic.
 """
 
 from __future__ import annotations
@@ -22,11 +27,11 @@ from .exact_paired import paired_exact
 from .exact_two_by_two import two_by_two
 from .gray import gray_test
 from .imputation import Imputations, impute_chained
+from .kaplan_meier import kaplan_meier, survival_quantiles
 from .linear_mixed import linear_mixed
 from .logrank import logrank
 from .marginal import gee
 from .meta import meta_analysis
-from .nonparametric import kaplan_meier, survival_quantiles
 from .pooling import pool_imputations
 from .quantile import quantile_regression
 from .recurrent import mean_cumulative_function

@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import special
 
 from .balance import effective_sample_size, zero_one
-from .inputs import codes, design, formula_columns, refuse_collinear, require_columns
+from .inputs import codes, design, formula_columns, refuse_collinear, require_columns, sum_by
 from .logistic import logistic
 from .results import (
     Floats,
@@ -219,6 +219,7 @@ def _contrast(
             "n_clusters": int(t.size) if unit is None else len(units),
             "target": target,
             "measure": measure,
+            "level": level,
             "outcome_model": "logistic" if fit.is_logistic else "linear",
             "std_error_weights_known": float(
                 np.sqrt(max(0.0, float(gradient @ covariance_known @ gradient)))
@@ -342,7 +343,7 @@ def _means(
 
 def _sandwich(influence: Floats, unit: Ints | None) -> Floats:
     if unit is not None:
-        influence = np.column_stack([np.bincount(unit, column) for column in influence.T])
+        influence = sum_by(unit, influence)
     return np.asarray(influence.T @ influence)
 
 

@@ -6,74 +6,16 @@ ties, delayed entry, case weights and three kinds of standard error, all in line
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import pandas as pd
 
 from .competing_variance import Steps, aalen, greenwood, jackknife
-from .inputs import case_weights, codes, complete_rows, require_columns, survival_times
-from .nonparametric import INTERVALS, probability_interval
-from .results import (
-    CURVE_COLUMNS,
-    Floats,
-    Ints,
-    InvalidInput,
-    NotEstimable,
-    Result,
-    check_choice,
-    check_level,
-)
+from .inputs import case_weights, cluster_codes, complete_rows, require_columns, survival_times
+from .kaplan_meier import INTERVALS, probability_interval
+from .results import Floats, Ints, InvalidInput, NotEstimable, Result, check_choice, check_level
+from .risk_sets import RiskSets, curve_table, group_rows, risk_sets
 
 VARIANCES = ("greenwood", "jackknife", "aalen")
-
-
-@dataclass(frozen=True)
-class RiskTable:
-    """Rows at risk and events at the distinct ends of follow-up of one group.
-
-    Shapes: `time`, `at_risk`, `n_at_risk` (m,); `events`, `n_events` (m, K).
-    """
-
-    time: Floats
-    at_risk: Floats  # sum of weights
-    events: Floats
-    n_at_risk: Floats  # number of rows; the same array when there are no weights
-    n_events: Floats
-    first: Ints  # per row: index of the first time at which the row is at risk
-    last: Ints  # per row: index of its own end
-
-
-def risk_table(
-    start: Floats, stop: Floats, cause: Ints, n_causes: int, weight: Floats | None = None
-) -> RiskTable:
-    """Sum the rows at risk in (start, stop] and the events of causes 1 ... K, exact ties."""
-    if np.isfinite(start).any():
-        values, rank = np.unique(np.r_[stop, start], return_inverse=True)
-        is_end = np.zeros(values.size, bool)
-        is_end[rank[: stop.size]] = True
-        so_far = np.cumsum(is_end)
-        time, last, first = values[is_end], so_far[rank[: stop.size]] - 1, so_far[rank[stop.size :]]
-    else:
-        time, last = np.unique(stop, return_inverse=True)
-        first = np.zeros(stop.size, np.int64)
-    m = time.size
-    key = last * (n_causes + 1) + cause
-
-    def sums(weight: Floats | None) -> tuple[Floats, Floats]:
-        change = np.bincount(last, weight, minlength=m + 1).astype(float)
-        change[:m] -= np.bincount(first, weight, minlength=m + 1)[1:]
-        events = np.bincount(key, weight, minlength=m * (n_causes + 1)).reshape(m, -1)[:, 1:]
-        return np.cumsum(change[m - 1 :: -1])[::-1], events.astype(float)
-
-    n_at_risk, n_events = at_risk, events = sums(None)
-    if weight is not None:
-        at_risk, events = sums(weight)
-        # rounding must not leave anybody behind when all who are at risk have their event
-        ended = events.sum(axis=1)
-        all_end = n_at_risk == n_events.sum(axis=1)
-        at_risk = np.where(all_end, ended, np.maximum(at_risk, ended))
-    return RiskTable(time, at_risk, events, n_at_risk, n_events, first, last)
 
 
 def aalen_johansen(
@@ -146,12 +88,7 @@ def aalen_johansen(
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)
     start, stop, code = survival_times(rows, time, event, entry)
-    label, levels = codes(rows, group) if group else (np.zeros(len(rows), np.int64), ["all"])
-    unit = codes(rows, cluster)[0] if cluster else None
-    if unit is not None and int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
+    unit = cluster_codes(rows, cluster) if cluster else None
     model_based = variance != "jackknife" and unit is None
     if variance == "aalen" and model_based and weight is not None and (weight % 1 != 0).any():
         raise InvalidInput(
@@ -165,47 +102,37 @@ def aalen_johansen(
             "for the bound"
         )
     cause = np.where(code > 0, np.searchsorted(causes, code) + 1, 0)
-    order = np.argsort(label, kind="stable")
-    parts = []
-    for name, mine in zip(levels, np.split(order, np.cumsum(np.bincount(label))[:-1]), strict=True):
-        weighted = None if weight is None else weight[mine]
-        table = risk_table(start[mine], stop[mine], cause[mine], causes.size, weighted)
-        steps = _steps(table)
+    names, parts = [], []
+    for name, mine in group_rows(rows, group):
+        sets = risk_sets(start[mine], stop[mine], None if weight is None else weight[mine])
+        steps, n_events = _steps(sets, cause[mine], causes.size)
         if model_based:
             spread = (aalen if variance == "aalen" else greenwood)(steps)
         else:
-            spread = jackknife(
-                steps,
-                table.first,
-                table.last,
-                cause[mine],
-                np.ones(mine.size) if weighted is None else weighted,
-                None if unit is None else unit[mine],
-            )
+            own = None if unit is None else unit[mine]
+            spread = jackknife(steps, sets, cause[mine], own)
         std_error = np.sqrt(np.maximum(spread, 0.0))
         if unit is not None and np.ptp(unit[mine]) == 0:
             std_error[:] = np.nan
         for k, number in enumerate(causes):
             estimate = steps.incidence[:, k]
             low, high = probability_interval(estimate, std_error[:, k], ci, level)
+            names.append(name)
             parts.append(
-                pd.DataFrame(
-                    {
-                        "group": name,
-                        "cause": int(number),
-                        "time": table.time,
-                        "estimate": estimate,
-                        "std_error": std_error[:, k],
-                        "ci_low": low,
-                        "ci_high": high,
-                        "n_at_risk": table.n_at_risk,
-                        "n_events": table.n_events[:, k],
-                    }
-                )[CURVE_COLUMNS]
+                {
+                    "cause": np.full(estimate.size, number),
+                    "time": sets.time,
+                    "estimate": estimate,
+                    "std_error": std_error[:, k],
+                    "ci_low": low,
+                    "ci_high": high,
+                    "n_at_risk": sets.rows_at_risk.astype(float),
+                    "n_events": n_events[:, k],
+                }
             )
     n_units = None if model_based else len(rows) if unit is None else int(unit.max()) + 1
     return Result(
-        curve=pd.concat(parts, ignore_index=True),
+        curve=curve_table(names, parts),
         diagnostics={
             "n_observations": len(rows),
             "n_dropped": dropped,
@@ -218,11 +145,19 @@ def aalen_johansen(
     )
 
 
-def _steps(table: RiskTable) -> Steps:
-    """Cumulative incidence and what its variances need, at each time."""
-    n = table.at_risk
-    gone = table.events.sum(axis=1) / n
-    after = np.cumprod(1 - gone)
-    before = np.r_[1.0, after[:-1]]
-    jump = table.events / n[:, None]
-    return Steps(n, jump, gone, before, np.cumsum(before[:, None] * jump, axis=0))
+def _steps(sets: RiskSets, cause: Ints, n_causes: int) -> tuple[Steps, Floats]:
+    """Cumulative incidence and what its variances need; number of rows with each event (m, K)."""
+    m, n = sets.time.size, sets.at_risk
+    key = sets.last * (n_causes + 1) + cause
+
+    def by_cause(weight: Floats | None) -> Floats:
+        counts = np.bincount(key, weight, minlength=m * (n_causes + 1))
+        return counts.reshape(m, -1)[:, 1:].astype(float)
+
+    events = by_cause(sets.weight)
+    # rounding must not leave anybody behind when all who are at risk have their event
+    gone = np.where(sets.left(cause > 0) > 0, events.sum(axis=1) / n, 1.0)
+    before = np.r_[1.0, np.cumprod(1 - gone)[:-1]]
+    jump = events / n[:, None]
+    incidence = np.cumsum(before[:, None] * jump, axis=0)
+    return Steps(n, jump, gone, before, incidence), by_cause(None)

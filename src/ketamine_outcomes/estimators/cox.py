@@ -18,14 +18,15 @@ from .cox_likelihood import Moments, RiskSets, gram, lost_digits, moments, risk_
 from .cox_residuals import in_data_order, score_residuals
 from .cox_result import CoxResult, Fitted
 from .inputs import (
+    cluster_codes,
     codes,
     design,
     named,
     numbers,
     refuse_collinear,
-    require_columns,
+    sum_by,
     survival_times,
-    weightless,
+    without_zero_weights,
 )
 from .results import (
     Bools,
@@ -125,7 +126,7 @@ def cox(
     check_level(level)
     check_flag(firth, "firth")
     _check_options(ties, firth, weights, cluster)
-    data, n_weightless = _weighted_rows(data, weights)
+    data, n_zero_weight = without_zero_weights(data, weights)
     built = design(
         formula,
         data,
@@ -136,8 +137,6 @@ def cox(
     rows, terms = built.data, built.terms
     start, stop, cause = survival_times(rows, time, event, entry)
     weight = numbers(rows, weights) if weights else np.ones(len(rows))
-    if (weight < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
     fixed = numbers(rows, offset) if offset else np.zeros(len(rows))
     stratum, strata_levels = (
         codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
@@ -176,12 +175,12 @@ def cox(
     diagnostics: dict[str, object] = {
         "n_observations": len(rows),
         "n_dropped": built.n_dropped,
-        "n_weightless": n_weightless,
+        "n_zero_weight": n_zero_weight,
         "n_events": int(sets.died.size),
         "n_clusters": int(unit.max()) + 1,
         "ties": ties,
         "level": level,
-        "standard_error": robust_by or "information",
+        "variance": robust_by or "information",
         "std_error_information": dict(zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)),
         "log_likelihood_null": null.log_likelihood,
         "converged": True,
@@ -244,17 +243,6 @@ def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | N
         )
 
 
-def _weighted_rows(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
-    """Leave out rows of weight 0 before the formula sees their levels."""
-    require_columns(data, [weights])
-    if weights is None:
-        return data, 0
-    none = weightless(data, weights)
-    if none.all():
-        raise InvalidInput(f"column {weights!r} holds no weight above 0")
-    return (data.loc[~none] if none.any() else data), int(none.sum())
-
-
 def _standardised(x: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:
     """Covariates less their mean, in standard deviations; the mean; the standard deviation."""
     if not terms:
@@ -279,12 +267,7 @@ def _units(
     if cluster is None:
         whole = ties == "exact" or bool((weight == np.floor(weight)).all())
         return np.arange(len(rows)), None if whole else "robust by row"
-    unit = codes(rows, cluster)[0]
-    if int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
-    return unit, "robust by cluster"
+    return cluster_codes(rows, cluster), "robust by cluster"
 
 
 def _robust(
@@ -314,10 +297,7 @@ def _robust(
 def _summed_scores(sets: RiskSets, at: Moments, unit: Ints) -> Floats:
     """Weighted score residuals summed by unit (units, p)."""
     residual = in_data_order(sets, score_residuals(sets, at) * sets.weight[:, None])
-    n_units = int(unit.max()) + 1
-    if n_units == len(residual):
-        return residual
-    return np.column_stack([np.bincount(unit, weights=c, minlength=n_units) for c in residual.T])
+    return residual if int(unit.max()) + 1 == len(residual) else sum_by(unit, residual)
 
 
 def _quadratic(vector: Floats, covariance: Floats, rank: int) -> float:

@@ -14,10 +14,9 @@ from . import cox_likelihood as likelihood
 from . import cox_residuals, cox_zph
 from .cox_likelihood import Moments, RiskSets
 from .cox_zph import weight_above
-from .inputs import Design, floats, numbers, require_columns, survival_times
-from .nonparametric import INTERVALS, probability_interval
+from .inputs import Design, floats, known_codes, numbers, require_columns, survival_times
+from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
-    CURVE_COLUMNS,
     Bools,
     Floats,
     Ints,
@@ -28,6 +27,7 @@ from .results import (
     check_level,
     t_quantile,
 )
+from .risk_sets import curve_table
 
 RESIDUALS = (
     "martingale",
@@ -68,32 +68,18 @@ class Fitted:
         weight = numbers(rows, self.weights) if self.weights else np.ones(len(rows))
         return start, stop, cause == 1, weight
 
-    def stratum_codes(self) -> Ints:
-        """Position of the stratum of each row of the fit among the levels."""
-        return self.codes_of(self.built.data)
-
-    def codes_of(self, data: pd.DataFrame) -> Ints:
+    def stratum_of(self, data: pd.DataFrame) -> Ints:
         """Position of the stratum of each row among the levels of the fit."""
-        if self.strata is None:
-            return np.zeros(len(data), np.int64)
-        require_columns(data, [self.strata])
-        try:
-            position = pd.Index(self.strata_levels).get_indexer(pd.Index(data[self.strata]))
-        except TypeError:
-            raise InvalidInput(f"column {self.strata!r} holds something else than names") from None
-        if (position < 0).any():
-            raise InvalidInput(f"column {self.strata!r} holds a stratum that the fit never saw")
-        return np.asarray(position, np.int64)
+        return known_codes(data, self.strata, self.strata_levels)
 
     def working(self, new_data: pd.DataFrame) -> tuple[Floats, Floats]:
         """Covariates of new rows in working units, and their centred offset."""
         matrix = self.built.new(new_data)
-        keep = [i for i, c in enumerate(self.built.spec.column_names) if c != "Intercept"]
         fixed = np.zeros(len(new_data))
         if self.offset:
             require_columns(new_data, [self.offset])
             fixed = numbers(new_data, self.offset) - self.offset_centre
-        return (matrix[:, keep] - self.centre) / self.scale, fixed
+        return (matrix - self.centre) / self.scale, fixed
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,21 +122,21 @@ class CoxResult(Result):
         z = float(t_quantile(self._level(level), np.inf))
         x = (-fitted.centre / fitted.scale)[None, :]
         parts = []
-        for code, name in enumerate(fitted.strata_levels):
+        for code in range(len(fitted.strata_levels)):
             curve = self._cumulative(code, x, np.array([-fitted.offset_centre]), None)
             estimate, std_error = curve.pop("hazard")[0], curve.pop("std_error")[0]
             with np.errstate(invalid="ignore"):
                 low = np.maximum(estimate - z * std_error, 0.0)
             parts.append(
-                pd.DataFrame(curve).assign(
-                    group=[name] * len(estimate),
-                    estimate=estimate,
-                    std_error=std_error,
-                    ci_low=low,
-                    ci_high=estimate + z * std_error,
-                )
+                {
+                    **curve,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low,
+                    "ci_high": estimate + z * std_error,
+                }
             )
-        return pd.concat(parts, ignore_index=True).assign(cause=1)[CURVE_COLUMNS]
+        return curve_table(fitted.strata_levels, parts)
 
     def predict_survival(
         self,
@@ -188,8 +174,8 @@ class CoxResult(Result):
         if at is not None and not np.isfinite(at).all():
             raise InvalidInput("times must be finite numbers")
         x, fixed = fitted.working(new_data)
-        parts = []
-        code = fitted.codes_of(new_data)
+        parts = {}
+        code = fitted.stratum_of(new_data)
         for stratum in np.unique(code):
             mine = np.flatnonzero(code == stratum)
             curve = self._cumulative(int(stratum), x[mine], fixed[mine], at)
@@ -201,18 +187,14 @@ class CoxResult(Result):
                     inside = (estimate > 0) & (hazard[i] > 0)
                     std_error = np.where(inside, estimate * error[i], 0.0)
                     low, high = probability_interval(estimate, std_error, ci, level)
-                parts.append(
-                    pd.DataFrame(curve).assign(
-                        group=[new_data.index[row]] * len(estimate),
-                        estimate=estimate,
-                        std_error=std_error,
-                        ci_low=low,
-                        ci_high=high,
-                        row=row,
-                    )
-                )
-        table = pd.concat(parts, ignore_index=True).sort_values("row", kind="stable")
-        return table.assign(cause=1)[CURVE_COLUMNS].reset_index(drop=True)
+                parts[row] = {
+                    **curve,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low,
+                    "ci_high": high,
+                }
+        return curve_table(list(new_data.index), [parts[row] for row in sorted(parts)])
 
     def linear_predictor(
         self,
@@ -383,7 +365,7 @@ class CoxResult(Result):
         fitted = self._parts()
         sets, at = fitted.sets, fitted.at
         start, stop, died, weight = fitted.follow_up()
-        mine = fitted.stratum_codes() == code
+        mine = fitted.stratum_of(fitted.built.data) == code
         start, stop, died, weight = start[mine], stop[mine], died[mine], weight[mine]
         if times is None:
             times = np.unique(stop)

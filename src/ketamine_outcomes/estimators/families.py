@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .results import Floats, InvalidInput
+from .results import Floats, InvalidInput, check_choice
 
 # word: class of statsmodels, and whether an empty cell sends eta to infinity, so that its steps
 # are judged in eta itself
@@ -133,8 +133,7 @@ def find_family(text: str) -> Family:
 def find_link(name: str | None, family: Family) -> tuple[str, Link]:
     """The named link, or the usual one of the family."""
     chosen = family.links[0] if name is None else name
-    if not isinstance(chosen, str) or chosen not in family.links:
-        raise InvalidInput(f"link of {family.name} must be one of {', '.join(family.links)}")
+    check_choice(chosen, family.links, f"link of {family.name}")
     from statsmodels.genmod.families import links  # lazy: 2.5 s
 
     kind, infinite = LINKS[chosen]

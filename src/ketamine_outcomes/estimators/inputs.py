@@ -42,7 +42,7 @@ class Design:
     index: pd.Index  # labels of these rows in the data that were given
 
     def new(self, data: pd.DataFrame) -> Floats:
-        """Design matrix of other rows, with the levels and transforms of the fitted rows."""
+        """Columns `terms` for other rows, with the levels and transforms of the fitted rows."""
         from formulaic.errors import DataMismatchWarning
 
         if not isinstance(data, pd.DataFrame) or len(data) == 0:
@@ -64,7 +64,8 @@ class Design:
         if not np.isfinite(values).all():
             raise InvalidInput("new_data holds values that are not finite")
         refuse_extreme(values, "new_data")
-        return values
+        kept = [i for i, c in enumerate(self.spec.column_names) if str(c) in self.terms]
+        return values[:, kept] if len(kept) < values.shape[1] else values
 
 
 def require_columns(data: pd.DataFrame, names: Sequence[str | None]) -> list[str]:
@@ -156,21 +157,31 @@ def case_weights(rows: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, Fl
     if name is None:
         return rows, None
     weight = numbers(rows, name)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {name!r} holds {int((weight < 0).sum())} negative weights")
-    if not (weight > 0).any():
-        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
-    kept = weight > 0
+    kept = _not_zero(weight, name)
     return rows.loc[kept].reset_index(drop=True), weight[kept]
 
 
-def weightless(data: pd.DataFrame, weights: str) -> Bools:
-    """Rows of weight 0, to be left out before a formula sees their levels."""
-    column = data[weights]
-    if _unusable(column):
-        return np.zeros(len(data), bool)
-    found = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan) == 0
-    return np.asarray(found, bool)
+def without_zero_weights(data: pd.DataFrame, name: str | None) -> tuple[pd.DataFrame, int]:
+    """Rows of another weight than 0, before a formula sees their levels; how many are left out.
+
+    A weight that is missing or no number stays, for `design` and `numbers` to find.
+    """
+    require_columns(data, [name])
+    if name is None or _unusable(data[name]):
+        return data, 0
+    weight = pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    kept = _not_zero(weight, name)
+    return (data if kept.all() else data.loc[kept]), int((~kept).sum())
+
+
+def _not_zero(weight: Floats, name: str) -> Bools:
+    negative = int((weight < 0).sum())
+    if negative:
+        raise InvalidInput(f"column {name!r} holds {negative} negative weights")
+    kept: Bools = weight != 0
+    if kept.size and not kept.any():
+        raise NotEstimable(f"every weight in {name!r} is 0: no row is left")
+    return kept
 
 
 def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
@@ -193,6 +204,41 @@ def codes(data: pd.DataFrame, name: str) -> tuple[Ints, list[Any]]:
     """A column as 0, 1, 2 ... with its sorted distinct values."""
     labels, levels = coded(data, name)
     return labels, list(levels)
+
+
+def cluster_codes(data: pd.DataFrame, name: str) -> Ints:
+    """Number of the cluster of every row; one cluster alone is refused."""
+    unit = codes(data, name)[0]
+    if int(unit.max()) == 0:
+        raise NotEstimable(
+            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
+        )
+    return unit
+
+
+def known_codes(data: pd.DataFrame, name: str | None, levels: Sequence[Any]) -> Ints:
+    """Position of the stratum of new rows among the levels of a fit; 0 without strata."""
+    if name is None:
+        return np.zeros(len(data), np.int64)
+    require_columns(data, [name])
+    try:
+        position = pd.Index(levels).get_indexer(pd.Index(data[name]))
+    except TypeError:
+        raise InvalidInput(f"column {name!r} holds something else than names") from None
+    if (position < 0).any():
+        raise InvalidInput(f"column {name!r} holds a stratum that the fit never saw")
+    return np.asarray(position, np.int64)
+
+
+def sum_by(unit: Ints, values: Floats) -> Floats:
+    """Sum the rows of every unit, (units, columns)."""
+    return np.column_stack([np.bincount(unit, column) for column in values.T])
+
+
+def orthonormal(x: Floats) -> Floats:
+    """The matrix that gives x orthonormal columns: no information matrix is then near singular."""
+    length = np.sqrt(np.einsum("ij,ij->j", x, x))
+    return np.asarray(np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None], float)
 
 
 def snap_times(*arrays: Floats) -> tuple[Floats, ...]:

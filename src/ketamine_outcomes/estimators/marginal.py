@@ -17,7 +17,15 @@ from scipy import special
 from . import estimating_equations, logistic_firth
 from .estimating_equations import POWERS, Clusters, Fit, Problem
 from .families import check_response, find_family, find_link
-from .inputs import Design, codes, design, numbers, refuse_collinear, require_columns, weightless
+from .inputs import (
+    Design,
+    codes,
+    design,
+    numbers,
+    orthonormal,
+    refuse_collinear,
+    without_zero_weights,
+)
 from .results import (
     Floats,
     Ints,
@@ -116,12 +124,14 @@ def gee(
     if firth and (kind.name != "binomial" or link_name != "logit" or cluster is not None):
         raise InvalidInput("firth=True is for binomial, logit and cluster=None only")
     waves = time if corr == "ar1" else None
+    data, n_zero_weight = without_zero_weights(data, weights)
     built, y, prior, added = _read(formula, data, [cluster, waves], offset, weights)
     check_response(y, kind)
     refuse_collinear(built.x, built.terms)
     facts: dict[str, object] = {
         "n_observations": len(y),
         "n_dropped": built.n_dropped,
+        "n_zero_weight": n_zero_weight,
         "n_events": float(prior @ y) if kind.low == 0 else None,
         "family": kind.name,
         "link": link_name,
@@ -137,7 +147,7 @@ def gee(
     df = n_clusters - p
     if df < 1:
         raise NotEstimable(f"{n_clusters} clusters cannot bear {p} parameters: take fewer terms")
-    back = _orthonormal(built.x)
+    back = orthonormal(built.x)
     x, y, prior, added = (built.x @ back)[order], y[order], prior[order], added[order]
     problem = Problem(x, y, prior, added, kind, link_functions, clusters, corr, scale)
     fit = estimating_equations.solve(problem)
@@ -188,16 +198,11 @@ def _read(
     offset: str | None,
     weights: str | None,
 ) -> tuple[Design, Floats, Floats, Floats]:
-    """Design, response, weights and offset of the rows that are complete and have weight."""
-    if weights is not None:
-        require_columns(data, [weights])
-        data = data.loc[~weightless(data, weights)]
+    """Design, response, weights and offset of the rows that are complete."""
     built = design(formula, data, [*also, offset, weights])
     if built.y is None:
         raise AssertionError("design() was asked for a response")
     prior = numbers(built.data, weights) if weights else np.ones(len(built.y))
-    if (prior < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((prior < 0).sum())} negative weights")
     added = numbers(built.data, offset) if offset else np.zeros(len(built.y))
     return built, built.y, prior, added
 
@@ -219,12 +224,6 @@ def _clusters(rows: pd.DataFrame, cluster: str | None, waves: str | None) -> tup
     elif ((np.diff(wave) == 0) & (np.diff(unit) == 0)).any():
         raise InvalidInput(f"two rows of one cluster have the same {waves!r}: ar1 needs one each")
     return order, Clusters(first, size, wave)
-
-
-def _orthonormal(x: Floats) -> Floats:
-    """The matrix that gives x orthonormal columns: no information matrix is then near singular."""
-    length = np.sqrt(np.einsum("ij,ij->j", x, x))
-    return np.asarray(np.linalg.inv(np.linalg.qr(x / length, mode="r")) / length[:, None], float)
 
 
 def _model_based(problem: Problem, fit: Fit, independent: bool) -> tuple[Floats, float]:

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .inputs import NO_NUMBERS, design, refuse_collinear, refuse_extreme
+from .meta_heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .results import (
     COEFFICIENT_COLUMNS,
     Floats,

@@ -110,7 +110,7 @@ def pool_imputations(
         coefficients=coefficient_table(terms, mean, np.sqrt(total), df, level),
         covariance=pd.DataFrame(covariance, index=terms, columns=terms),
         table=table,
-        diagnostics={"n_imputations": m},
+        diagnostics={"n_imputations": m, "level": level},
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy import special
 
 from .check_loss import minimise
-from .inputs import codes, design, floats, refuse_collinear
+from .inputs import codes, design, floats, orthonormal, refuse_collinear
 from .results import (
     Floats,
     Ints,
@@ -115,7 +115,7 @@ def quantile_regression(
             "n_observations": len(y),
             "n_dropped": built.n_dropped,
             "n_clusters": units,
-            "std_error": "nid" if unit is None else "cluster-robust",
+            "variance": "nid" if unit is None else "cluster-robust",
             "level": level,
             "converged": True,
         },
@@ -150,8 +150,7 @@ class _Problem:
 
     @classmethod
     def of(cls, design: Floats, y: Floats) -> _Problem:
-        length = np.sqrt(np.einsum("ij,ij->j", design, design))
-        back = np.linalg.inv(np.linalg.qr(design / length, mode="r")) / length[:, None]
+        back = orthonormal(design)
         spread = float(np.abs(y - np.median(y)).max())
         if not 1 / LARGE < spread < LARGE:
             raise NotEstimable("the numbers are too large or too small: change the units")

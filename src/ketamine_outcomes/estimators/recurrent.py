@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .influence import before_first, cluster_variance
+from .influence import Influence, before_first
 from .inputs import codes, complete_rows, require_columns, survival_times
-from .nonparametric import survival_steps
+from .kaplan_meier import survival_steps
 from .results import (
     Bools,
     Floats,
@@ -121,6 +121,7 @@ def mean_cumulative_function(
             "n_events": int(again.sum()),
             "n_terminal": int(ended.sum()) if terminal is not None else None,
             "method": "Lawless-Nadeau" if terminal is None else "Ghosh-Lin",
+            "variance": "jackknife by cluster",
             "level": level,
         },
     )
@@ -166,14 +167,11 @@ def _marginal_mean(sets: RiskSets, again: Bools, ended: Bools, unit: Ints) -> tu
     one = np.ones(first.size)
     jump = np.where(ended, steps.jump[last], 0.0)
     gained = np.where(again, size[last], 0.0) + mean[last] * jump
-    variance = cluster_variance(
-        [np.ones(mean.size), mean, mean * steps.path - at_risk],
-        np.concatenate((unit, unit)),
-        np.concatenate((np.minimum(first, last), last)),
-        [
-            np.concatenate((before_first(at_risk, first), gained - at_risk[last])),
-            np.concatenate((-before_first(steps.path, first), steps.path[last] - jump)),
-            np.concatenate((one, -one)),
-        ],
-    )
-    return mean, np.sqrt(variance)
+    influence = Influence(np.minimum(first, last), last, unit)
+    states = [
+        influence.state(before_first(at_risk, first), gained - at_risk[last]),
+        influence.state(-before_first(steps.path, first), steps.path[last] - jump),
+        influence.state(one, -one),
+    ]
+    basis = [np.ones(mean.size), mean, mean * steps.path - at_risk]
+    return mean, np.sqrt(influence.variance(basis, states))

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .influence import before_first
 from .inputs import complete_rows, require_columns, survival_times
-from .nonparametric import SurvivalSteps, late_rows, survival_steps
+from .kaplan_meier import SurvivalSteps, late_rows, survival_steps
 from .results import (
     Bools,
     Floats,

@@ -83,7 +83,9 @@ class Result:
     log_likelihood
         NaN when the method has none.
     diagnostics
-        n_observations, n_clusters, n_events, converged, ... ; read only.
+        Read only. Where they make sense: n_observations (rows used), n_dropped (rows with a
+        missing value), n_zero_weight, n_clusters, n_events, level, variance (how the standard
+        errors were had), converged; and what the estimator adds.
     """
 
     coefficients: pd.DataFrame = field(default_factory=_no_coefficients)

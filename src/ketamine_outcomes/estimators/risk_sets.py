@@ -77,8 +77,8 @@ def group_rows(data: pd.DataFrame, group: str | None) -> list[tuple[Any, Ints]]:
 
 
 def curve_table(levels: Sequence[Any], parts: Sequence[dict[str, Floats]]) -> pd.DataFrame:
-    """One curve of cause 1 per group, below each other."""
+    """Curves below each other, one part per level; of cause 1 where a part does not name it."""
     sizes = [part["time"].size for part in parts]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    group = pd.Series(list(levels)).repeat(sizes).reset_index(drop=True)
-    return pd.DataFrame({"group": group, "cause": 1, **columns})[CURVE_COLUMNS]
+    columns: dict[str, Any] = {"group": pd.Series(list(levels)).array.repeat(sizes), "cause": 1}
+    columns |= {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return pd.DataFrame({name: columns[name] for name in CURVE_COLUMNS})

@@ -11,14 +11,16 @@ import pandas as pd
 from scipy import linalg, special
 
 from .inputs import (
+    cluster_codes,
     codes,
     design,
     named,
     numbers,
     refuse_collinear,
     require_columns,
+    sum_by,
     survival_times,
-    weightless,
+    without_zero_weights,
 )
 from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
 from .subdistribution_likelihood import Moments, censoring_residuals, moments, score_residuals
@@ -105,28 +107,18 @@ def fine_gray(
         raise InvalidInput("cause must be a whole number from 1 on")
     also = [time, event, entry, weights, strata, censoring_group, cluster]
     require_columns(data, also)
-    if weights is not None:
-        none = weightless(data, weights)
-        if none.size and none.all():
-            raise NotEstimable(f"every weight in {weights!r} is 0: no row is left")
-        data = data.loc[~none]
+    data, n_zero_weight = without_zero_weights(data, weights)
     built = design(formula, data, also, response=False, intercept=False)
     rows, terms = built.data, built.terms
     start, stop, code = survival_times(rows, time, event, entry)
     n = len(rows)
     weight = numbers(rows, weights) if weights else np.ones(n)
-    if (weight < 0).any():
-        raise InvalidInput(f"column {weights!r} holds {int((weight < 0).sum())} negative weights")
     if not (code == cause).any():
         raise NotEstimable(f"no event of cause {cause} was observed: nothing can be estimated")
     x, centre, scale = _standardised(built.x, weight, terms)
     stratum, levels = codes(rows, strata) if strata else (np.zeros(n, np.int64), ["all"])
     group = codes(rows, censoring_group)[0] if censoring_group else np.zeros(n, np.int64)
-    unit = codes(rows, cluster)[0] if cluster else np.arange(n)
-    if cluster and int(unit.max()) == 0:
-        raise NotEstimable(
-            "one cluster only: a cluster-robust standard error needs several; leave cluster out"
-        )
+    unit = cluster_codes(rows, cluster) if cluster else np.arange(n)
     kind = np.where(code == cause, 1, np.where(code > 0, 2, 0))
     order = np.lexsort((stop, stratum))  # rows in the order of time make every sum below fast
     x, weight, unit = np.asfortranarray(x[order]), weight[order], unit[order]
@@ -141,7 +133,7 @@ def fine_gray(
         residual += censoring_residuals(sets, x, weight, stop, fit)
     naive = linalg.inv(fit.information)
     by_row = (residual * weight[:, None]) @ naive
-    influence = np.column_stack([np.bincount(unit, column) for column in by_row.T])
+    influence = sum_by(unit, by_row)
     covariance = influence.T @ influence
     wald = float(beta @ linalg.pinvh(covariance) @ beta)
     tests = np.array([2 * (fit.log_likelihood - null.log_likelihood), wald])
@@ -161,13 +153,14 @@ def fine_gray(
         diagnostics={
             "n_observations": n,
             "n_dropped": built.n_dropped,
+            "n_zero_weight": n_zero_weight,
             "n_events": int((kind == 1).sum()),
             "n_competing_events": int((kind == 2).sum()),
             "n_clusters": int(unit.max()) + 1,
             "cause": int(cause),
             "ties": "breslow",
             "level": level,
-            "standard_error": ("robust by cluster" if cluster else "robust by row")
+            "variance": ("robust by cluster" if cluster else "robust by row")
             + (", weights as known" if sets.delayed else ", with the censoring term"),
             "std_error_information": dict(
                 zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)

@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, floats, require_columns
-from .nonparametric import INTERVALS, probability_interval
+from .inputs import Design, floats, known_codes, require_columns, sum_by
+from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
-    CURVE_COLUMNS,
     Bools,
     Floats,
     Ints,
@@ -21,6 +20,7 @@ from .results import (
     check_choice,
     check_level,
 )
+from .risk_sets import curve_table
 from .subdistribution_likelihood import Moments, censoring_martingale, from_zero, kept_at_risk
 from .subdistribution_weights import RiskSets
 
@@ -93,7 +93,7 @@ class FineGrayResult(Result):
         asked = _checked(times)
         z, stratum = _new_rows(fitted, new_data)
         sets, at = fitted.sets, fitted.at
-        parts = []
+        parts = {}
         for own in np.unique(stratum):
             low, high = np.searchsorted(sets.time_stratum, [own, own + 1])
             known = sets.time[low:high]
@@ -121,18 +121,15 @@ class FineGrayResult(Result):
                         std_error = np.where((event_free > 0) & (base > 0), std_error, 0.0)
                 estimate = -np.expm1(-hazard)
                 low_end, high_end = probability_interval(estimate, std_error, ci, level)
-                parts.append(
-                    pd.DataFrame(counts).assign(
-                        group=[new_data.index[row]] * len(estimate),
-                        estimate=estimate,
-                        std_error=std_error,
-                        ci_low=low_end,
-                        ci_high=high_end,
-                        row=row,
-                    )
-                )
-        table = pd.concat(parts, ignore_index=True).sort_values("row", kind="stable")
-        return table.assign(cause=fitted.cause)[CURVE_COLUMNS].reset_index(drop=True)
+                parts[row] = {
+                    "cause": np.full(when.size, fitted.cause),
+                    **counts,
+                    "estimate": estimate,
+                    "std_error": std_error,
+                    "ci_low": low_end,
+                    "ci_high": high_end,
+                }
+        return curve_table(list(new_data.index), [parts[row] for row in sorted(parts)])
 
 
 def _checked(times: ArrayLike | None) -> Floats | None:
@@ -147,22 +144,8 @@ def _checked(times: ArrayLike | None) -> Floats | None:
 def _new_rows(fitted: Fitted, new_data: pd.DataFrame) -> tuple[Floats, Ints]:
     require_columns(new_data, [fitted.strata])
     matrix = fitted.built.new(new_data)
-    keep = [i for i, c in enumerate(fitted.built.spec.column_names) if c != "Intercept"]
-    if not len(matrix):
-        raise InvalidInput("new_data holds no row")
-    if not np.isfinite(matrix).all():
-        raise InvalidInput("new_data holds covariates that are not finite")
-    stratum = np.zeros(len(matrix), np.int64)
-    if fitted.strata is not None:
-        try:
-            stratum = pd.Index(fitted.strata_levels).get_indexer(pd.Index(new_data[fitted.strata]))
-        except TypeError:
-            raise InvalidInput(
-                f"column {fitted.strata!r} holds something else than names"
-            ) from None
-        if (stratum < 0).any():
-            raise InvalidInput(f"column {fitted.strata!r} holds a stratum that the fit never saw")
-    return (matrix[:, keep] - fitted.centre) / fitted.scale, np.asarray(stratum, np.int64)
+    stratum = known_codes(new_data, fitted.strata, fitted.strata_levels)
+    return (matrix - fitted.centre) / fitted.scale, stratum
 
 
 def _at_risk(fitted: Fitted, mine: Bools, times: Floats) -> Floats:
@@ -195,7 +178,7 @@ def _gram(fitted: Fitted, own: int, low: int, upto: Ints, times: Floats) -> Floa
     cells = [c for c in sets.cells if sets.stratum[c.rows[0]] == own]
     kept = [kept_at_risk(sets, c, fitted.x, fitted.weight, fitted.stop, at)[:, :1] for c in cells]
     known = sets.time[cells[0].low : cells[0].high]
-    on_beta = np.column_stack([np.bincount(unit, c) for c in fitted.influence.T])
+    on_beta = sum_by(unit, fitted.influence)
     out = np.empty((times.size, on_beta.shape[1] + 1, on_beta.shape[1] + 1))
     for i, end in enumerate(upto):
         exposed = walked[np.minimum(sets.leave, end)] - walked[np.minimum(sets.enter, end)]

@@ -175,6 +175,7 @@ def propensity_weights(
             "n_trimmed": fit.n_trimmed,
             "n_treated": int(t.sum()),
             "target": target,
+            "level": level,
             "effective_sample_size_treated": effective_sample_size(weight[t == 1]),
             "effective_sample_size_comparator": effective_sample_size(weight[t == 0]),
             "converged": True,

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .influence import before_first, cluster_variance
+from .influence import Influence, before_first
 from .inputs import case_weights, codes, complete_rows, floats, require_columns, survival_times
 from .results import (
     Bools,
@@ -78,7 +78,9 @@ def late_rows(sets: RiskSets, estimate: Floats) -> int:
     return int((sets.first > zero[0]).sum()) if zero.size else 0
 
 
-def robust_std_error(sets: RiskSets, steps: SurvivalSteps, died: Bools, unit: Ints) -> Floats:
+def robust_std_error(
+    sets: RiskSets, steps: SurvivalSteps, died: Bools, unit: Ints | None
+) -> Floats:
     """Infinitesimal jackknife by unit of the product-limit estimate.
 
     A row of weight w moves log S by w times what `path` gains while it is at risk, less `jump`
@@ -86,16 +88,10 @@ def robust_std_error(sets: RiskSets, steps: SurvivalSteps, died: Bools, unit: In
     """
     ended = steps.path[sets.last] - np.where(died, steps.jump[sets.last], 0.0)
     w = sets.weight
-    variance = cluster_variance(
-        [steps.estimate, steps.estimate * steps.path],
-        np.concatenate((unit, unit)),
-        np.concatenate((sets.first, sets.last)),
-        [
-            np.concatenate((-w * before_first(steps.path, sets.first), w * ended)),
-            np.concatenate((w, -w)),
-        ],
-    )
-    return np.sqrt(variance)
+    influence = Influence(sets.first, sets.last, unit)
+    of_path = influence.state(-w * before_first(steps.path, sets.first), w * ended)
+    basis = [steps.estimate, steps.estimate * steps.path]
+    return np.sqrt(influence.variance(basis, [of_path, influence.state(w, -w)]))
 
 
 def kaplan_meier(
@@ -164,20 +160,21 @@ def kaplan_meier(
     start, stop, cause = survival_times(rows, time, event, entry)
     died = cause > 0
     fractional = weight is not None and bool((weight != np.floor(weight)).any())
-    unit = codes(rows, cluster)[0] if cluster else np.arange(len(rows))
+    unit = codes(rows, cluster)[0] if cluster else None
     groups = group_rows(rows, group)
     parts = []
     late = 0
     for _, mine in groups:
         sets = risk_sets(start[mine], stop[mine], None if weight is None else weight[mine])
         steps = survival_steps(sets, died[mine])
-        if cluster and np.ptp(unit[mine]) == 0:
+        if unit is not None and np.ptp(unit[mine]) == 0:
             raise NotEstimable(
                 f"a group holds one cluster of {cluster!r} only: its standard error cannot be "
                 "estimated"
             )
-        if cluster or fractional:
-            std_error = robust_std_error(sets, steps, died[mine], unit[mine])
+        if unit is not None or fractional:
+            own = None if unit is None else unit[mine]
+            std_error = robust_std_error(sets, steps, died[mine], own)
         else:
             std_error = steps.std_error()
         late += late_rows(sets, steps.estimate)
@@ -198,7 +195,7 @@ def kaplan_meier(
         diagnostics={
             "n_observations": len(rows),
             "n_dropped": dropped,
-            "n_clusters": int(unit.max()) + 1 if cluster else None,
+            "n_clusters": None if unit is None else int(unit.max()) + 1,
             "n_events": int(died.sum()),
             "n_after_zero": late,
             "ci": ci,
