@@ -101,15 +101,7 @@ def lifelines() -> dict[str, Callable[[pd.DataFrame], Numbers]]:
 
 
 def scikit_survival() -> dict[str, Callable[[pd.DataFrame], Numbers]]:
-    from sksurv.linear_model import CoxPHSurvivalAnalysis
     from sksurv.nonparametric import cumulative_incidence_competing_risks
-    from sksurv.util import Surv
-
-    def cox(data: pd.DataFrame) -> Numbers:  # no standard errors
-        names = x_columns(data)
-        y = Surv.from_arrays(data["event"] == 1, data["time"])
-        fit = CoxPHSurvivalAnalysis(ties="efron").fit(data[names].to_numpy(), y)
-        return named(names, fit.coef_, None)
 
     def aalen_johansen(data: pd.DataFrame) -> Numbers:  # another standard error
         time = data["time"].to_numpy()
@@ -118,8 +110,6 @@ def scikit_survival() -> dict[str, Callable[[pd.DataFrame], Numbers]]:
         return {"estimate": cif[1][at_risk >= 20][-1]}
 
     return {
-        "cox": cox,
-        "cox_untied": cox,
         "aalen_johansen": aalen_johansen,
         "aalen_johansen_untied": aalen_johansen,
     }

@@ -37,11 +37,11 @@ TASKS: dict[str, tuple[str, dict[str, bool]]] = {
     ),
     "cox": (
         "`cox`, Efron, 10 covariates, about 1000 distinct times; R: survival::coxph",
-        {"lifelines": False, "statsmodels": False, "scikit-survival": True},
+        {"lifelines": False, "statsmodels": False},
     ),
     "cox_untied": (
         "`cox`, Efron, 10 covariates, all times distinct; R: survival::coxph",
-        {"lifelines": False, "statsmodels": False, "scikit-survival": True},
+        {"lifelines": False, "statsmodels": False},
     ),
     "cox_robust": (
         "`cox` with cluster-robust standard errors, 10 covariates; R: coxph(cluster = )",

@@ -346,7 +346,7 @@ HOSTILE: list[tuple[str, dict[str, Any], str]] = [
     ("outer is the cluster", {"outer": "patient"}, "holds one cluster"),
     ("unknown outer", {"outer": "centre"}, "no column"),
     ("negative weights", {"weights": "minus"}, "negative"),
-    ("weights all 0", {"weights": "zero"}, "above 0"),
+    ("weights all 0", {"weights": "zero"}, "every weight"),
     ("text weights", {"weights": "arm"}, "numbers"),
     ("infinite weights", {"data": trial().assign(w=np.inf), "weights": "w"}, "finite"),
     ("unknown df", {"df": "z"}, "one of"),

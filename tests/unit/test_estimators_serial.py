@@ -386,7 +386,7 @@ HOSTILE: dict[str, tuple[dict[str, Any], dict[str, Any], type[Exception], str]] 
     ),
     "outer": ({}, {"outer": "arm"}, InvalidInput, "`outer`"),
     "negative weights": ({"w": -1.0}, {"weights": "w"}, InvalidInput, "negative"),
-    "no weight": ({"w": 0.0}, {"weights": "w"}, NotEstimable, "weight above 0"),
+    "no weight": ({"w": 0.0}, {"weights": "w"}, NotEstimable, "every weight"),
     "one row per cluster": ({"patient": lambda d: d.index}, {"random": "0"}, NotEstimable, "two"),
     "one cluster": ({"patient": 1, "week": lambda d: d.index}, {}, NotEstimable, "one cluster"),
     "constant response": ({"y": 3.0}, {}, NotEstimable, "exactly"),

@@ -14,9 +14,11 @@ import pandas as pd
 from scipy import linalg, special
 
 from . import cox_firth
-from .cox_likelihood import Moments, RiskSets, gram, lost_digits, moments, risk_sets
+from .cox_fitted import Fitted
+from .cox_likelihood import Moments, gram, lost_digits, moments
 from .cox_residuals import in_data_order, score_residuals
-from .cox_result import CoxResult, Fitted
+from .cox_result import CoxResult
+from .cox_risk_sets import RiskSets, risk_sets
 from .inputs import (
     cluster_codes,
     codes,

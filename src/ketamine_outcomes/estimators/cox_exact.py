@@ -13,14 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .cox_risk_sets import RiskSets
 from .results import Floats, Ints
-
-if TYPE_CHECKING:
-    from .cox_likelihood import RiskSets
 
 SMALLEST, START, LARGEST = 1e-290, 1e-200, 1e300  # range of the recursion; e_0 is START
 FEW = 64  # segments that are summed one by one

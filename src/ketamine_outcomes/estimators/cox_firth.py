@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special
 
-from .cox_likelihood import Moments, RiskSets, at_risk_products, moments
+from .cox_likelihood import Moments, at_risk_products, moments
+from .cox_risk_sets import RiskSets
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 400

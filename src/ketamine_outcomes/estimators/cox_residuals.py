@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .cox_likelihood import Moments, RiskSets, grouped, hazard, hazard_mean, means, until
+from .cox_likelihood import Moments, grouped, hazard, hazard_mean, means, until
+from .cox_risk_sets import RiskSets
 from .results import Floats
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from . import cox_residuals
+from .cox_fitted import Fitted
 from .cox_likelihood import information
 from .results import Floats, InvalidInput, NotEstimable, check_choice, check_flag
-
-if TYPE_CHECKING:
-    from .cox_result import Fitted
 
 TRANSFORMS = ("km", "rank", "identity", "log")
 SINGULAR = 1e-10  # smallest variance left by the coefficients, relative to that without them

@@ -20,6 +20,7 @@ from .inputs import (
     numbers,
     refuse_collinear,
     require_columns,
+    without_zero_weights,
 )
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite
 from .mixed_likelihood import Criterion, evaluate, weighted_columns
@@ -29,7 +30,15 @@ from .mixed_result import LinearMixedResult
 from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times
 from .mixed_sums import cross_products, merged
 from .mixed_units import Units, number_units
-from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
+from .results import (
+    Floats,
+    InvalidInput,
+    NotEstimable,
+    check_choice,
+    check_flag,
+    check_level,
+    coefficient_table,
+)
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
 
@@ -118,14 +127,14 @@ def linear_mixed(
     [2.322206, 2.0]
     """
     check_level(level)
-    if df not in METHODS:
-        raise InvalidInput(f"df must be one of {', '.join(METHODS)}")
+    check_choice(df, METHODS, "df")
+    check_flag(reml, "reml")
     if df == "kenward_roger" and not reml:
         df = "satterthwaite"  # Kenward-Roger does not exist by maximum likelihood
     serial = is_serial(residual, time, outer)
     text, correlated = _random(random, serial)
     require_columns(data, [cluster, outer, weights, time])
-    data, n_zero = _positive(data, weights)
+    data, n_zero = without_zero_weights(data, weights)
     built = design(formula, data, [cluster, outer, weights, time, *formula_columns(text)])
     x, y, z, effects = built.x, built.y, *_random_columns(text, built.data)
     if y is None:
@@ -182,23 +191,6 @@ def linear_mixed(
         outer=outer,
     )
     return _result(fitted, _small_sample(criterion, best, df), built, units, r_x, info)
-
-
-def _positive(data: pd.DataFrame, weights: str | None) -> tuple[pd.DataFrame, int]:
-    """Rows that are not of weight 0, and how many are."""
-    if weights is None:
-        return data, 0
-    try:
-        values = data[weights].to_numpy(dtype=float)
-    except (TypeError, ValueError):
-        raise InvalidInput(f"column {weights!r} must hold numbers") from None
-    negative = int((values < 0).sum())
-    if negative:
-        raise InvalidInput(f"column {weights!r} holds {negative} negative weights")
-    zero = values == 0
-    if zero.all():
-        raise NotEstimable("no row has a weight above 0")
-    return (data[~zero], int(zero.sum())) if zero.any() else (data, 0)
 
 
 def _random(random: str, serial: bool) -> tuple[str, bool]:
