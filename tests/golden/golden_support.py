@@ -20,11 +20,16 @@ RECORD = os.environ.get("GOLDEN_RECORD")  # file that collects every comparison 
 _last_read = ""
 
 
-def golden(name: str) -> Any:
-    """The result that R gave."""
+def document(name: str) -> Any:
+    """Everything that is stored of an analysis."""
     global _last_read
     _last_read = name
-    return json.loads((HERE / "json" / f"{name}.json").read_text(encoding="utf-8"))["result"]
+    return json.loads((HERE / "json" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def golden(name: str) -> Any:
+    """The result that R gave."""
+    return document(name)["result"]
 
 
 def frame(name: str) -> pd.DataFrame:

@@ -7,20 +7,14 @@ sqrt(n / (n - p)), which is undone here.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from golden_support import HERE, LOOSE, OPTIMISED, agree, by_term, frame, golden
+from golden_support import LOOSE, OPTIMISED, agree, by_term, document, frame, golden
 
 from ketamine_outcomes.estimators import linear_mixed
-
-
-def golden_document(name: str) -> Any:
-    """The whole JSON, with the model that was fitted."""
-    return json.loads((HERE / "json" / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def pain_medium() -> pd.DataFrame:
@@ -228,11 +222,11 @@ WEAK = {"serial_orange_ri_car1_reml": 1e-3}
 
 
 def public_fit(name: str, df: str) -> tuple[Any, Any]:
-    document = golden_document(name)
-    model, r = document["model"], document["result"]
+    stored = document(name)
+    model, r = stored["model"], stored["result"]
     fit = linear_mixed(
         model["formula"],
-        frame(document["data_file"].removeprefix("data/").removesuffix(".csv")),
+        frame(stored["data_file"].removeprefix("data/").removesuffix(".csv")),
         model["cluster"],
         model["random"],
         reml=r["method"] == "REML",
@@ -277,8 +271,8 @@ def test_public_data_kenward_roger(name: str) -> None:
 
 @pytest.mark.parametrize("name", [n for n in PUBLIC if "orange" not in n])
 def test_public_data_nlme(name: str) -> None:
-    fit, document = public_fit(name, "normal")
-    r = document["nlme"]
+    fit, result = public_fit(name, "normal")
+    r = result["nlme"]
     c, d = fit.coefficients, fit.diagnostics
     n, p = d["n_observations"], len(c)
     scale = 1.0 if name.endswith("_reml") else np.sqrt(n / (n - p))

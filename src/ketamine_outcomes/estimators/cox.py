@@ -26,6 +26,7 @@ from .inputs import (
     named,
     numbers,
     refuse_collinear,
+    refuse_uninformed,
     sum_by,
     survival_times,
     without_zero_weights,
@@ -316,16 +317,7 @@ def _refuse_no_information(null: Moments, terms: list[str]) -> None:
             "the likelihood cannot be computed in double precision: check the scale of the offset, "
             "or use ties='efron' for so many exact ties"
         )
-    silent = diagonal <= 1e-12
-    if silent.any():
-        raise NotEstimable(
-            f"{_quoted(terms, silent)} does not vary among those at risk at any event: leave it out"
-        )
-    unit = 1 / np.sqrt(diagonal)
-    if np.linalg.eigvalsh(null.information * np.outer(unit, unit))[0] <= 1e-11:
-        raise NotEstimable(
-            "the terms are collinear among those at risk at the events: leave one of them out"
-        )
+    refuse_uninformed(null.information, terms)
 
 
 def _refuse_lost_digits(sets: RiskSets, at: Moments) -> None:

@@ -477,3 +477,21 @@ def refuse_collinear(x: Floats, terms: Sequence[str]) -> Floats:
             "terms than rows): leave it out"
         )
     return r
+
+
+def refuse_uninformed(information: Floats, terms: Sequence[str]) -> None:
+    """Raise when the risk sets say nothing on a term.
+
+    `information` (p, p) at no effect, of covariates in standard deviations.
+    """
+    diagonal = np.diag(information)
+    silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
+    if silent:
+        raise NotEstimable(
+            f"{named(silent)} does not vary among those at risk at any event: leave it out"
+        )
+    unit = 1 / np.sqrt(diagonal)
+    if np.linalg.eigvalsh(information * np.outer(unit, unit))[0] <= 1e-11:
+        raise NotEstimable(
+            "the terms are collinear among those at risk at the events: leave one of them out"
+        )

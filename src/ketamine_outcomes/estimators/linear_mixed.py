@@ -22,7 +22,7 @@ from .inputs import (
     require_columns,
     without_zero_weights,
 )
-from .mixed_inference import SmallSample, kenward_roger, satterthwaite
+from .mixed_inference import SmallSample, kenward_roger, satterthwaite, uncorrected
 from .mixed_likelihood import Criterion, evaluate, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
@@ -269,8 +269,7 @@ def _small_sample(criterion: Criterion, best: Optimum, method: str) -> SmallSamp
         return kenward_roger(criterion, best)
     if method == "satterthwaite":
         return satterthwaite(criterion, best)
-    plain = best.at.inverse_information * best.at.residual_ss / criterion.df
-    return SmallSample("normal", plain, plain, np.empty((0, *plain.shape)), np.empty((0, 0)))
+    return uncorrected(best.at.inverse_information * best.at.residual_ss / criterion.df)
 
 
 def _result(

@@ -43,6 +43,11 @@ class SmallSample:
         return kenward_roger_df(contrast, self.plain, self.slopes, self.parameter_covariance)
 
 
+def uncorrected(plain: Floats) -> SmallSample:
+    """The GLS covariance and the normal distribution."""
+    return SmallSample("normal", plain, plain, np.empty((0, *plain.shape)), np.empty((0, 0)))
+
+
 def satterthwaite(criterion: Criterion, best: Optimum) -> SmallSample:
     """Exact Hessian in (theta, sigma)."""
     at = best.at

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .mixed_inference import EIGENVALUE_TOLERANCE, SmallSample
+from .mixed_inference import EIGENVALUE_TOLERANCE, SmallSample, uncorrected
 from .mixed_serial import Correlation, SerialCriterion, Sums, moved_forms
 from .mixed_serial_optimise import SINGULAR, SerialOptimum, hessian, units
 from .results import Floats
@@ -28,8 +28,7 @@ def small_sample(criterion: SerialCriterion, best: SerialOptimum, method: str) -
         return kenward_roger(criterion, best)
     if method == "satterthwaite":
         return satterthwaite(criterion, best)
-    plain = best.at.inverse_information * best.at.residual_ss / criterion.df
-    return SmallSample("normal", plain, plain, np.empty((0, *plain.shape)), np.empty((0, 0)))
+    return uncorrected(best.at.inverse_information * best.at.residual_ss / criterion.df)
 
 
 def satterthwaite(criterion: SerialCriterion, best: SerialOptimum) -> SmallSample:

@@ -17,6 +17,7 @@ from .inputs import (
     named,
     numbers,
     refuse_collinear,
+    refuse_uninformed,
     require_columns,
     sum_by,
     survival_times,
@@ -126,7 +127,7 @@ def fine_gray(
     stratum, group = stratum[order], group[order]
     sets = risk_sets(start, stop, kind, stratum, group, weight)
     null = moments(sets, x, weight, np.zeros(len(terms)))
-    _refuse_no_information(null, terms)
+    refuse_uninformed(null.information, terms)
     beta, fit, steps = _newton(sets, x, weight, null, terms)
     residual = score_residuals(sets, x, fit)
     if not sets.delayed:
@@ -188,20 +189,6 @@ def _standardised(x: Floats, weight: Floats, terms: list[str]) -> tuple[Floats, 
         raise NotEstimable(f"{named(flat)} does not vary: leave it out")
     refuse_collinear(moved, terms)
     return moved / scale, centre, scale
-
-
-def _refuse_no_information(null: Moments, terms: list[str]) -> None:
-    diagonal = np.diag(null.information)
-    silent = [t for t, d in zip(terms, diagonal, strict=True) if d <= 1e-12]
-    if silent:
-        raise NotEstimable(
-            f"{named(silent)} does not vary among those at risk at any event: leave it out"
-        )
-    unit = 1 / np.sqrt(diagonal)
-    if np.linalg.eigvalsh(null.information * np.outer(unit, unit))[0] <= 1e-11:
-        raise NotEstimable(
-            "the terms are collinear among those at risk at the events: leave one of them out"
-        )
 
 
 def _newton(
