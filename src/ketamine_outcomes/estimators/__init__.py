@@ -8,8 +8,9 @@ concordance of a Cox model. The modules are imported here at once: a later `impo
 ...estimators.cox` would otherwise put the module in the place of the function of that name.
 
 A module is named after its call or its subject, the parts of a larger one after it
-(cox_likelihood, meta_heterogeneity). What several share: inputs (rows and columns), results
-(results, refusals, checks of arguments), risk_sets and influence (curves), logistic.
+(cox_likelihood, meta_heterogeneity). What several share: inputs (rows and columns), formulas,
+design_matrix (collinear columns), results (results, refusals, checks of arguments), risk_sets and
+influence (curves), logistic.
 """
 
 from __future__ import annotations

@@ -9,7 +9,9 @@ import pandas as pd
 from scipy import special
 
 from .balance import effective_sample_size, zero_one
-from .inputs import codes, design, formula_columns, refuse_collinear, require_columns, sum_by
+from .design_matrix import refuse_collinear
+from .formulas import design, formula_columns
+from .inputs import codes, require_columns, sum_by
 from .logistic import logistic
 from .results import (
     Floats,

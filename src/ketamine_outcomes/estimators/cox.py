@@ -19,14 +19,13 @@ from .cox_likelihood import Moments, gram, lost_digits, moments
 from .cox_residuals import in_data_order, score_residuals
 from .cox_result import CoxResult
 from .cox_risk_sets import RiskSets, risk_sets
+from .design_matrix import refuse_collinear, refuse_uninformed
+from .formulas import design
 from .inputs import (
     cluster_codes,
     codes,
-    design,
     named,
     numbers,
-    refuse_collinear,
-    refuse_uninformed,
     sum_by,
     survival_times,
     without_zero_weights,

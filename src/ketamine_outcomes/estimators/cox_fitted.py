@@ -10,7 +10,8 @@ import pandas as pd
 
 from .cox_likelihood import Moments
 from .cox_risk_sets import RiskSets
-from .inputs import Design, known_codes, numbers, require_columns, survival_times
+from .formulas import Design
+from .inputs import known_codes, numbers, require_columns, survival_times
 from .results import Bools, Floats, Ints
 
 

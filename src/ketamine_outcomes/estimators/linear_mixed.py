@@ -13,15 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .inputs import (
-    Design,
-    design,
-    formula_columns,
-    numbers,
-    refuse_collinear,
-    require_columns,
-    without_zero_weights,
-)
+from .design_matrix import refuse_collinear
+from .formulas import Design, design, formula_columns
+from .inputs import numbers, require_columns, without_zero_weights
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite, uncorrected
 from .mixed_likelihood import Criterion, evaluate, weighted_columns
 from .mixed_optimise import SINGULAR, Optimum, minimise

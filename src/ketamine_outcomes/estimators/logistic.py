@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import special
 
-from .inputs import refuse_collinear
+from .design_matrix import refuse_collinear
 from .results import Floats, NotEstimable
 
 MAX_STEPS = 100

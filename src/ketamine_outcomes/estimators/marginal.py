@@ -15,17 +15,11 @@ import pandas as pd
 from scipy import special
 
 from . import estimating_equations, logistic_firth
+from .design_matrix import orthonormal, refuse_collinear
 from .estimating_equations import POWERS, Clusters, Fit, Problem
 from .families import check_response, find_family, find_link
-from .inputs import (
-    Design,
-    codes,
-    design,
-    numbers,
-    orthonormal,
-    refuse_collinear,
-    without_zero_weights,
-)
+from .formulas import Design, design
+from .inputs import codes, numbers, without_zero_weights
 from .results import (
     Floats,
     Ints,

@@ -10,7 +10,9 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from scipy import special
 
-from .inputs import NO_NUMBERS, design, refuse_collinear, refuse_extreme
+from .design_matrix import refuse_collinear
+from .formulas import design
+from .inputs import NO_NUMBERS, refuse_extreme
 from .meta_heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .results import (
     COEFFICIENT_COLUMNS,

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy import special
 
-from .inputs import Design, numbers
+from .formulas import Design
+from .inputs import numbers
 from .mixed_result import LinearMixedResult
 from .mixed_serial import SerialCriterion, Series
 from .mixed_serial_inference import small_sample

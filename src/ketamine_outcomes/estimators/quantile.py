@@ -10,7 +10,9 @@ import pandas as pd
 from scipy import special
 
 from .check_loss import minimise
-from .inputs import codes, design, floats, orthonormal, refuse_collinear
+from .design_matrix import orthonormal, refuse_collinear
+from .formulas import design
+from .inputs import codes, floats
 from .results import (
     Floats,
     Ints,

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, special
 
+from .design_matrix import refuse_collinear, refuse_uninformed
+from .formulas import design
 from .inputs import (
     cluster_codes,
     codes,
-    design,
     named,
     numbers,
-    refuse_collinear,
-    refuse_uninformed,
     require_columns,
     sum_by,
     survival_times,

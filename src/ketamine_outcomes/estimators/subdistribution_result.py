@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import Design, floats, known_codes, require_columns, sum_by
+from .formulas import Design
+from .inputs import floats, known_codes, require_columns, sum_by
 from .kaplan_meier import INTERVALS, probability_interval
 from .results import (
     Bools,

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special
 
 from .balance import effective_sample_size, zero_one
-from .inputs import design
+from .formulas import design
 from .logistic import logistic
 from .results import (
     Floats,
