@@ -208,15 +208,22 @@ def main() -> None:
                          f"{run['peak_mb']:.0f}", run["version"]]
                     )  # fmt: skip
         body += table(task, sizes)
+        write(options.page, body, every, versions, load)  # after each task: a long run may be cut
+    print(options.page.read_text(encoding="utf-8"))
+
+
+def write(
+    page: Path, body: list[str], every: list[list[Any]], versions: dict[str, None], load: float
+) -> None:
+    """The page of the documentation, and every single run."""
     head = (HERE / "page_head.md").read_text(encoding="utf-8").rstrip()
     conditions = f"{machine()}; load before {load:.1f}, after {os.getloadavg()[0]:.1f}."
     text = "\n".join([head, "", f"{conditions} {'; '.join(versions)}.", "", *body])
-    options.page.write_text(text.rstrip() + "\n", encoding="utf-8")
+    page.write_text(text.rstrip() + "\n", encoding="utf-8")
     with (HERE / "results.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("task", "rows", "engine", "round", "seconds", "peak_mb", "version"))
         writer.writerows(every)
-    print(text)
 
 
 if __name__ == "__main__":
