@@ -67,7 +67,8 @@ TASKS: dict[str, tuple[str, dict[str, bool]]] = {
         {"scikit-survival": True},
     ),
     "fine_gray": (
-        "`fine_gray`, 5 covariates, robust errors; R: cmprsk::crr, and survival::finegray + coxph",
+        "`fine_gray`, 5 covariates, robust errors; R: cmprsk::crr, and survival::finegray + coxph; "
+        "crr and comprisk stop at their default tolerance (a tight crr agrees to 1e-9)",
         {"finegray + coxph": False, "comprisk": True},
     ),
 }
