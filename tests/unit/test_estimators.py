@@ -79,9 +79,9 @@ def test_every_public_name_exists() -> None:
 def test_results_cannot_be_changed() -> None:
     result = est.exact_rate(1, 10)
     with pytest.raises(AttributeError):
-        result.log_likelihood = 0.0  # type: ignore[misc]
+        result.log_likelihood = 0.0
     with pytest.raises(TypeError):
-        result.diagnostics["level"] = 0.5  # type: ignore[index]
+        result.diagnostics["level"] = 0.5
 
 
 # ---------------------------------------------------------------- Aalen-Johansen, Kaplan-Meier
@@ -389,7 +389,7 @@ def test_gee_refusals(repeated: pd.DataFrame) -> None:
 
 def test_exact_refusals() -> None:
     for bad in (
-        lambda: est.exact_rate(1.5, 10),  # type: ignore[arg-type]
+        lambda: est.exact_rate(1.5, 10),
         lambda: est.exact_rate(1, 0),
         lambda: est.exact_proportion(3, 2),
         lambda: est.exact_proportion(0, 0),
@@ -601,10 +601,10 @@ def test_options_of_another_type_are_refused(survival: pd.DataFrame, odd: Any) -
         with pytest.raises(InvalidInput):
             call()
     for call in (
-        lambda: est.kaplan_meier(d, None, "event"),  # type: ignore[arg-type]
-        lambda: est.logrank(d, "time", "hit", None),  # type: ignore[arg-type]
-        lambda: est.balance(d, ["x"], None),  # type: ignore[arg-type]
-        lambda: est.probabilistic_bias(2, seed=None),  # type: ignore[arg-type]
+        lambda: est.kaplan_meier(d, None, "event"),
+        lambda: est.logrank(d, "time", "hit", None),
+        lambda: est.balance(d, ["x"], None),
+        lambda: est.probabilistic_bias(2, seed=None),
         lambda: est.exact_rate(10**400, 1),
         lambda: est.cox("x | z", d, "time", "hit"),
         lambda: est.gee("x ~ z | site", d, "site", "gaussian"),
@@ -652,9 +652,9 @@ def test_predictions_far_outside_the_fit_are_limits(survival: pd.DataFrame) -> N
             with pytest.raises(InvalidInput):
                 predict(pd.DataFrame(odd))
     with pytest.raises(InvalidInput, match="no term"):
-        cox.coefficient(["x"])  # type: ignore[arg-type]
+        cox.coefficient(["x"])
     with pytest.raises(InvalidInput, match="terms must be True or False"):
-        cox.proportional_hazards_test("km", terms="no")  # type: ignore[arg-type]
+        cox.proportional_hazards_test("km", terms="no")
 
 
 @pytest.mark.parametrize("term", ["bs(x, df=4)", "center(x)", "poly(x, 2)", "log(x + 9)"])

@@ -229,7 +229,7 @@ def test_gray_refuses(rows: pd.DataFrame) -> None:
         gray_test(rows.assign(g=1), "time", "event", "g")
     for bad in ([], 0, 1.5, "1", None):
         with pytest.raises(InvalidInput, match="cause must"):
-            gray_test(rows, "time", "event", "arm", bad)  # type: ignore[arg-type]
+            gray_test(rows, "time", "event", "arm", bad)
     with pytest.raises(NotEstimable, match="no event of cause 9"):
         gray_test(rows, "time", "event", "arm", 9)
     apart = pd.DataFrame({"t": [1.0, 1, 5, 6], "e": [0, 0, 1, 1], "g": [0, 0, 1, 1]})
@@ -348,9 +348,9 @@ def test_prediction_refuses(rows: pd.DataFrame) -> None:
         ("no column 'sex'", lambda: fit.predict_incidence(rows[["x", "arm"]])),
         ("lacks a column", lambda: fit.predict_incidence(rows[["x", "sex"]])),
         ("no row", lambda: fit.predict_incidence(rows[:0])),
-        ("DataFrame", lambda: fit.predict_incidence(None)),  # type: ignore[arg-type]
+        ("DataFrame", lambda: fit.predict_incidence(None)),
         ("finite", lambda: fit.predict_incidence(rows[:1], [np.nan])),
-        ("times must", lambda: fit.predict_incidence(rows[:1], "soon")),  # type: ignore[arg-type]
+        ("times must", lambda: fit.predict_incidence(rows[:1], "soon")),
         ("finite", lambda: fit.predict_incidence(rows[:1].assign(x=np.inf))),
         ("ci must", lambda: fit.predict_incidence(rows[:1], ci="wald")),
         ("level", lambda: fit.predict_incidence(rows[:1], level=2)),

@@ -172,7 +172,7 @@ def test_refusals(visits: pd.DataFrame, change: dict[str, Any], message: str) ->
 def test_call_refusals(visits: pd.DataFrame) -> None:
     d = visits[["pain"]]
     for call in (
-        lambda: impute_chained(d, seed=1.5),  # type: ignore[arg-type]
+        lambda: impute_chained(d, seed=1.5),
         lambda: impute_chained(d, seed=-1),
         lambda: impute_chained(d, seed=True),
         lambda: impute_chained(d, seed=1, m=0),
@@ -181,7 +181,7 @@ def test_call_refusals(visits: pd.DataFrame) -> None:
         lambda: impute_chained(d, seed=1, cluster="nope"),
         lambda: impute_chained(d.set_axis([1], axis=1), seed=1),
         lambda: impute_chained(pd.concat([d, d], axis=1), seed=1),
-        lambda: impute_chained([1, 2], seed=1),  # type: ignore[arg-type]
+        lambda: impute_chained([1, 2], seed=1),
     ):
         with pytest.raises(InvalidInput):
             call()

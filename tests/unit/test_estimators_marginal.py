@@ -333,7 +333,7 @@ def test_wrong_words_are_refused(
 ) -> None:
     call = {"formula": "pain ~ x", "data": rows, "cluster": "patient", "family": "gaussian"}
     with pytest.raises(InvalidInput, match=message):
-        gee(**{**call, **change})  # type: ignore[arg-type]
+        gee(**{**call, **change})
 
 
 def test_what_cannot_be_estimated_is_said(rows: pd.DataFrame) -> None:
@@ -411,4 +411,4 @@ def test_clusters_of_one_row_give_about_the_plain_error() -> None:
 @pytest.mark.parametrize("q", [0.0, 1.0, -0.1, "half", [], [0.5, 0.5], [[0.5]], np.nan])
 def test_wrong_quantiles_are_refused(rows: pd.DataFrame, q: object) -> None:
     with pytest.raises(InvalidInput, match="q "):
-        quantile_regression("pain ~ x", rows, q)  # type: ignore[arg-type]
+        quantile_regression("pain ~ x", rows, q)

@@ -173,10 +173,8 @@ class Series:
         self, at: Correlation, white: tuple[Floats, Floats]
     ) -> tuple[Floats, Floats]:
         """Derivative of `whitened`."""
-        return tuple(  # type: ignore[return-value]
-            at.slope * _move(rows, done, at)
-            for rows, done in zip((self.z, self.w), white, strict=True)
-        )
+        z, w = white
+        return at.slope * _move(self.z, z, at), at.slope * _move(self.w, w, at)
 
     def whitened_curvature(
         self, at: Correlation, white: tuple[Floats, Floats], slope: tuple[Floats, Floats]
