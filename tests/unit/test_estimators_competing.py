@@ -136,6 +136,52 @@ def test_split_rows_of_a_subject_are_the_subject(rows: pd.DataFrame) -> None:
     same(whole.drop(columns="n_at_risk"), pieces.drop(columns="n_at_risk"))
 
 
+def in_pieces(rows: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+    """Every subject in up to three (entry, time] rows that end on whole days, in no order."""
+    for _ in range(2):
+        length = rows["time"] - rows["entry"]
+        cut = np.ceil(rows["entry"] + rng.uniform(size=len(rows)) * length)
+        first = rows.assign(time=cut, event=0)
+        rows = pd.concat(
+            [first[cut < rows["time"]], rows.assign(entry=cut), rows[cut == rows["time"]]]
+        )
+        rows = rows[rows["entry"] < rows["time"]]
+    return rows.sample(frac=1, random_state=1)
+
+
+def few_rows(rows: pd.DataFrame, seed: int) -> pd.DataFrame:
+    """Few subjects, one of each sex under observation throughout and often alone at risk."""
+    few = rows.sample(16 + 4 * seed, random_state=seed)
+    throughout = few.groupby("sex").head(1).assign(entry=0, time=80, event=0)
+    return pd.concat([few.drop(throughout.index), throughout])
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_fine_gray_joins_the_split_rows_of_a_subject(
+    seed: int, late: bool, rows: pd.DataFrame
+) -> None:
+    few = few_rows(rows, seed)
+    few = few if late else few.assign(entry=0.0)
+    split = in_pieces(few, np.random.default_rng(seed))
+    call = {"time": "time", "event": "event", "entry": "entry", "strata": "sex"}
+    whole = fine_gray("x", few, **call)
+    pieces = fine_gray("x", split, **call, cluster="id")
+    same(whole.coefficients, pieces.coefficients)
+    assert pieces.diagnostics["n_joined"] == len(split) - len(few) > 10
+    new = pd.DataFrame({"x": [0.0, 1.0], "sex": [0, 1]})
+    same(whole.predict_incidence(new, [3, 9]), pieces.predict_incidence(new, [3, 9]))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_fine_gray_weighs_split_rows_as_the_subject(seed: int, rows: pd.DataFrame) -> None:
+    few = few_rows(rows, seed)
+    split = in_pieces(few, np.random.default_rng(seed))
+    whole = fine_gray("x", few, "time", "event", entry="entry")
+    pieces = fine_gray("x", split, "time", "event", entry="entry")  # who is who is not said
+    same(whole.coefficients[["estimate"]], pieces.coefficients[["estimate"]])
+
+
 @pytest.mark.parametrize("cluster", [None, "site"])
 def test_jackknife_is_the_numerical_derivative(cluster: str | None, rows: pd.DataFrame) -> None:
     rows = rows.assign(w=0.5 + rows["copies"])

@@ -6,6 +6,8 @@ cmprsk::crr, delayed entry, clusters, strata and linear time; so the estimator s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from scipy import linalg, special
@@ -22,7 +24,7 @@ from .inputs import (
     survival_times,
     without_zero_weights,
 )
-from .results import Floats, InvalidInput, NotEstimable, check_level, coefficient_table
+from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
 from .subdistribution_likelihood import Moments, censoring_residuals, moments, score_residuals
 from .subdistribution_result import FineGrayResult, Fitted
 from .subdistribution_weights import RiskSets, risk_sets
@@ -54,6 +56,7 @@ def fine_gray(
     data
         One row per subject, with covariates as at time 0: after a competing event a subject
         stays at risk, so covariates that change have no meaning. `cluster` groups subjects.
+        Rows (entry, time] of one cluster that continue each other unchanged are one row.
     time, event, entry
         Columns: end of follow-up, 0 = censored or cause 1, 2, ..., start of follow-up.
     cause
@@ -120,7 +123,10 @@ def fine_gray(
     group = codes(rows, censoring_group)[0] if censoring_group else np.zeros(n, np.int64)
     unit = cluster_codes(rows, cluster) if cluster else np.arange(n)
     kind = np.where(code == cause, 1, np.where(code > 0, 2, 0))
-    order = np.lexsort((stop, stratum))  # rows in the order of time make every sum below fast
+    last = np.arange(n)
+    if cluster and entry:
+        start, last = _joined(unit, start, stop, kind, [*x.T, weight, stratum, group])
+    order = last[np.lexsort((stop[last], stratum[last]))]  # in the order of time sums are fast
     x, weight, unit = np.asfortranarray(x[order]), weight[order], unit[order]
     start, stop, kind = start[order], stop[order], kind[order]
     stratum, group = stratum[order], group[order]
@@ -154,6 +160,7 @@ def fine_gray(
             "n_observations": n,
             "n_dropped": built.n_dropped,
             "n_zero_weight": n_zero_weight,
+            "n_joined": n - len(order),
             "n_events": int((kind == 1).sum()),
             "n_competing_events": int((kind == 2).sum()),
             "n_clusters": int(unit.max()) + 1,
@@ -175,6 +182,26 @@ def fine_gray(
             int(cause), strata, levels, level,
         ),
     )  # fmt: skip
+
+
+def _joined(
+    unit: Ints, start: Floats, stop: Floats, kind: Ints, same: Sequence[Floats | Ints]
+) -> tuple[Floats, Ints]:
+    """Start of each row and the rows to keep, once those that go on with another are one.
+
+    A row goes on with the next of its unit that starts where it ends without an event and has the
+    `same` columns: nobody is censored and nobody enters there.
+    """
+    order = np.lexsort((start, *same, unit))
+    before, after = order[:-1], order[1:]
+    goes_on = (unit[before] == unit[after]) & (stop[before] == start[after]) & (kind[before] == 0)
+    for column in same:
+        goes_on &= column[before] == column[after]
+    first = np.r_[True, ~goes_on]
+    piece = np.cumsum(first) - 1
+    since = start.copy()
+    since[order] = start[order[first]][piece]
+    return since, order[np.r_[~goes_on, True]]
 
 
 def _standardised(x: Floats, weight: Floats, terms: list[str]) -> tuple[Floats, Floats, Floats]:

@@ -16,64 +16,81 @@ import numpy as np
 
 from .results import Bools, Floats, Ints, NotEstimable
 
-EMPTY = 1e-12  # a share of the risk set below which nobody is left
+ROUNDING = 1e-12  # a share below it is 0
 
 
 @dataclass(frozen=True)
 class Observed:
     """Product-limit estimate of the share that is under observation just before a time.
 
-    Shapes: `time`, `at_risk`, `censored` (u,), at the distinct censoring times.
+    Shapes: `time`, `at_risk`, `censored`, `keeps` (u,), at the distinct times of censoring and,
+    with delayed entry, of entry.
     """
 
     time: Floats
     at_risk: Floats
     censored: Floats
+    keeps: Floats  # factor of the share at each time; infinite when follow-up starts again
     end: float  # last end of follow-up: nobody is known to be observed after it
-    entry: Floats  # distinct entry times, none without delayed entry
-    entered: Floats  # share that enters at each among those who have entered
-    origin: float  # censorings up to here do not count: crr takes G(0) for G(0-)
 
     def before(self, times: Floats, since: float, until: float) -> Floats:
         """Share W(t-) at each of `times`, up to a factor: only `since` <= t <= `until` matters."""
-        left = _left_over(self.censored, self.at_risk)
-        counts = (self.time >= since) & (self.time > self.origin)
-        stays = np.r_[1.0, np.cumprod(np.where(counts, left, 1.0))]
-        known = np.where(self.entry < until, 1 - self.entered, 1.0)
-        came = np.r_[np.cumprod(known[::-1])[::-1], 1.0]
-        share = stays[np.searchsorted(self.time, times)]
-        share = share * came[np.searchsorted(self.entry, times)]
+        counts = (self.time >= since) & (self.time < until)
+        keeps = np.where(counts, self.keeps, 1.0)
+        if np.isinf(keeps).any():
+            raise NotEstimable(
+                "nobody is under observation for a while, so that the weights after an event of "
+                "another cause are not defined: start follow-up after the gap"
+            )
+        share = np.r_[1.0, np.cumprod(keeps)][np.searchsorted(self.time, times)]
         return np.asarray(np.where(times <= self.end, share, 0.0), float)
-
-
-def _left_over(part: Floats, whole: Floats) -> Floats:
-    left = 1 - part / whole
-    return np.where(left > EMPTY, left, 0.0)
 
 
 def observed(start: Floats | None, stop: Floats, censored: Bools, weight: Floats) -> Observed:
     """Estimate the censoring, and the entry when `start` is given.
 
-    Without delayed entry an event tied with a censoring counts as at risk of it (cmprsk::crr),
-    with delayed entry it does not (Geskus 2011 as in survival::finegray).
+    Without delayed entry an event tied with a censoring counts as at risk of it, and censorings
+    up to time 0 do not count (cmprsk::crr takes G(0) for G(0-)).
+
+    With delayed entry a tied event is not at risk (Geskus 2011 as in survival::finegray). Of y
+    at risk d are censored and e enter, and the product of both estimates,
+    (1 - d / y) / (1 - e / (y - d + e)), is (y - d + e) / y: where rows of one subject follow
+    each other nothing changes, even when nobody else is there.
     """
-    order = np.argsort(stop, kind="stable")
-    ends, running = stop[order], np.r_[0.0, np.cumsum(weight[order][::-1])][::-1]
-    time, place = np.unique(stop[censored], return_inverse=True)
-    d = np.asarray(np.bincount(place, weight[censored], minlength=time.size), float)
-    y = running[np.searchsorted(ends, time)]
     if start is None:
-        return Observed(time, y, d, ends[-1], np.zeros(0), np.zeros(0), 0.0)
-    after = running[np.searchsorted(ends, time, side="right")]
-    begin_order = np.argsort(start, kind="stable")
-    begins = start[begin_order]
-    to_come = np.r_[0.0, np.cumsum(weight[begin_order][::-1])][::-1]
-    y = after + d - to_come[np.searchsorted(begins, time)]
-    entry, which = np.unique(start, return_inverse=True)
-    size = np.asarray(np.bincount(which, weight), float)
-    present = running[np.searchsorted(ends, entry, side="right")]
-    present = present - to_come[np.searchsorted(begins, entry, side="right")]
-    return Observed(time, y, d, ends[-1], entry, 1 - _left_over(size, present), -np.inf)
+        time = np.unique(stop[censored])
+        d = _sums_at(time, stop[censored], weight[censored])
+        y = _sums_after(time, stop, weight) + _sums_at(time, stop, weight)
+        left = np.where(time > 0, 1 - d / y, 1.0)
+        return Observed(time, y, d, np.where(left > ROUNDING, left, 0.0), stop.max())
+    time = np.unique(np.r_[stop[censored], start])
+    counts, sizes = (_present(time, start, stop, censored, w) for w in (np.ones(stop.size), weight))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        keeps = np.where(counts[1] == 0, np.inf, np.maximum(sizes[2], 0.0) / sizes[1])
+    keeps[counts[2] == 0] = 0.0
+    return Observed(time, sizes[1], sizes[0], keeps, stop.max())
+
+
+def _present(
+    time: Floats, start: Floats, stop: Floats, censored: Bools, weight: Floats
+) -> tuple[Floats, Floats, Floats]:
+    """Weight of the censored, of those at risk of it (without events), and of those after it."""
+    d = _sums_at(time, stop[censored], weight[censored])
+    after = _sums_after(time, stop, weight) - _sums_after(time, start, weight)
+    return d, after - _sums_at(time, start, weight) + d, after
+
+
+def _sums_at(time: Floats, values: Floats, weight: Floats) -> Floats:
+    ends = np.searchsorted(time, values)
+    known = ends < time.size
+    known[known] = time[ends[known]] == values[known]
+    return np.asarray(np.bincount(ends[known], weight[known], minlength=time.size), float)
+
+
+def _sums_after(time: Floats, values: Floats, weight: Floats) -> Floats:
+    order = np.argsort(values, kind="stable")
+    running = np.r_[0.0, np.cumsum(weight[order][::-1])][::-1]
+    return np.asarray(running[np.searchsorted(values[order], time, side="right")], float)
 
 
 @dataclass(frozen=True)
@@ -185,11 +202,6 @@ def risk_sets(
         other = rows[(kind[rows] == 2) & (leave[rows] < high)]
         between = stop[other].min(initial=np.inf), time[low:high].max(initial=-np.inf)
         kept = stays.before(stop[other], *between)
-        if (kept <= 0).any():
-            raise NotEstimable(
-                "nobody is under observation for a while, so that the weights after an event of "
-                "another cause are not defined: start follow-up after the gap"
-            )
         own_events = np.bincount(leave[rows] - low, weight[rows] * (kind[rows] == 1))
         counted = np.zeros(high - low)
         counted[: own_events.size - 1] = own_events[1:]
