@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 
 from ketamine_outcomes.errors import UserErrors
-from ketamine_outcomes.extract.checks import check, clean, intake
+from ketamine_outcomes.extract.checks import check, clean
 from ketamine_outcomes.extract.faults import Fault, printable, raise_errors
 from ketamine_outcomes.extract.identifiers import check_identifiers
+from ketamine_outcomes.extract.questions import intake
 from ketamine_outcomes.extract.readers import mimic_iii, mimic_iv, tabular
 from ketamine_outcomes.extract.tables import TABLES, Extract, conform
 from ketamine_outcomes.simulate import simulate

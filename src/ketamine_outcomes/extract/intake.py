@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ketamine_outcomes.errors import UserError, UserErrors
-from ketamine_outcomes.extract import checks, identifiers
+from ketamine_outcomes.extract import checks, identifiers, questions
 from ketamine_outcomes.extract.faults import Fault, counted
 from ketamine_outcomes.extract.tables import TABLES, Extract
 from ketamine_outcomes.study import Covariate, Eligibility, SimulatedCohort, SourceCohort, Study
@@ -25,7 +25,7 @@ class Intake:
 
     def report(self, study: str) -> dict[str, Any]:
         """Return what `check --json` prints and private/intake.json holds."""
-        return checks.intake(self.extract, self.faults, study=study)
+        return questions.intake(self.extract, self.faults, study=study)
 
     def notes(self) -> list[str]:
         """Return assumptions, warnings and notes as sentences for the report."""
