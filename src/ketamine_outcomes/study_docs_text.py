@@ -106,10 +106,10 @@ MORE = {
     "eligibility": "`from` reads `patients.COLUMN`, `measurements.NAME` (last value before time "
     "zero), `index.NAME`, `infusion_sites.COLUMN`, `hours_observed.DOMAIN` or `scores.SCALE` "
     "(hours and scores in the baseline window). NAME of `index` is what is known of a unit at time "
-    "zero: `route`, `group` (treated or comparator), `molecule`, `opioid_tolerant`, "
-    "`opioid_tolerant_flat`, `dialysis_day`, `hours_since_dialysis`, or `co_CLASS` for a class of "
-    "co-analgesics ([what each means](../docs/explanation/ketamine.md)). Rules apply in the order "
-    "written.",
+    "zero: `route` (`untreated` for comparators), `group` (treated or comparator), `molecule`, "
+    "`opioid_tolerant`, `opioid_tolerant_flat`, `dialysis_day`, `hours_since_dialysis`, or "
+    "`co_CLASS` for a class of co-analgesics ([what each means]"
+    "(../docs/explanation/ketamine.md)). Rules apply in the order written.",
     "covariates": "`from` reads what it reads in `eligibility`. Only a covariate with the role "
     "`confounder` can stand in `adjust`.",
     "outcomes": "The words of signs, scales and events stand in the "

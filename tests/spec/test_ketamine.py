@@ -425,6 +425,7 @@ def test_who_had_the_other_molecule_is_no_untreated_comparator():
     found = units(source, index=Index(drug="ketamine", comparator=Comparator(at="stay_start")))
     assert found["group"].to_dict() == {"p1": "treated", "p3": "comparator"}
     assert found["molecule"].to_dict() == {"p1": "racemic", "p3": "none"}
+    assert found["route"].to_dict() == {"p1": "iv", "p3": "untreated"}  # the arm that readers see
 
 
 def test_no_patient_with_the_drug_says_so():

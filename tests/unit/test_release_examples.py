@@ -386,7 +386,7 @@ def registry_private(patients: int = 40) -> dict[str, pd.DataFrame]:
     return {name: pd.DataFrame(rows, columns=base[name].columns) for name, rows in made.items()}
 
 
-ARMS = {"iv": 120, "sc": 96, "none": 60}
+ARMS = {"iv": 120, "sc": 96, "untreated": 60}
 
 
 def registry_estimates(arms: dict[str, int] | None = None) -> pd.DataFrame:
@@ -626,7 +626,7 @@ def _model(arms: dict[str, int]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for level, size in arms.items():
         for k, window in enumerate(WINDOWS):
-            mean = 6.3 - (0.9 if level != "none" else 0.3) * k
+            mean = 6.3 - (0.9 if level != "untreated" else 0.3) * k
             rows.append(
                 {
                     **c,
@@ -675,7 +675,7 @@ def _incidence(arms: dict[str, int]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     c = {"analysis": "sites", "method": "Aalen-Johansen", "ci_level": 0.95}
     for level, size in arms.items():
-        if level == "none":
+        if level == "untreated":
             continue
         n = size * 2
         events = n // 4 if level == "sc" else n // 8

@@ -42,8 +42,8 @@ def find(
     -------
     DataFrame
         unit_id, patient_id, index_time, index_end (end of the course or missing), group
-        (treated, comparator or site), route, molecule (none where no drug makes time zero); for
-        treated patients what the course was.
+        (treated, comparator or site), route (untreated for comparators), molecule (none where no
+        drug makes time zero); for treated patients what the course was.
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _comparators(
             "index_time": known.map(times),
             "index_end": pd.Series(pd.NaT, index=known.index).astype("datetime64[us]"),
             "group": "comparator",
-            "route": "none",
+            "route": "untreated",
             "molecule": "none",
         }
     )
