@@ -240,6 +240,22 @@ def test_joint_degrees_of_freedom_are_positive(m: int, df: float | None) -> None
     assert 0 < row["p_value"] < 1
 
 
+def test_joint_test_of_very_few_imputations() -> None:
+    q = np.array([[1.0, 0.5], [1.2, 0.1], [0.7, 0.4]])
+    u = np.array(
+        [
+            [[0.25, 0.05], [0.05, 0.16]],
+            [[0.30, 0.04], [0.04, 0.18]],
+            [[0.22, 0.06], [0.06, 0.15]],
+        ]
+    )
+    row = pool_imputations(q, np.sqrt(np.einsum("mii->mi", u)), covariances=u).table.iloc[-1]
+    # mitml 0.4-4: testConstraints(qhat, uhat, constraints = c("a", "b"), method = "D1")
+    assert row["statistic"] == pytest.approx(1.330718819460365, rel=1e-8)
+    assert row["df_denominator"] == pytest.approx(34.362664733464086, rel=1e-8)
+    assert row["p_value"] == pytest.approx(0.277564738121029, rel=1e-8)
+
+
 def test_pooling_refusals() -> None:
     q, s = np.ones((3, 2)), np.ones((3, 2))
     u = np.tile(np.eye(2), (3, 1, 1))
