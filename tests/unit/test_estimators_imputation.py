@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from ketamine_outcomes.estimators import (
     EstimationError,
@@ -15,6 +16,7 @@ from ketamine_outcomes.estimators import (
     impute_chained,
     pool_imputations,
 )
+from ketamine_outcomes.estimators.imputation_draws import draw_number
 
 
 @pytest.fixture
@@ -238,6 +240,21 @@ def test_joint_degrees_of_freedom_are_positive(m: int, df: float | None) -> None
     row = pool_imputations(q, np.ones((m, 2)), df, u).table.iloc[-1]
     assert row["df_denominator"] > 0
     assert 0 < row["p_value"] < 1
+
+
+def test_parameters_of_matching_are_drawn_from_their_posterior() -> None:
+    # far out the drawn slope alone says from which end the donors come: its sign, a t variable
+    x = np.r_[np.arange(10.0), 1e9]
+    y = np.r_[3.0, 5, 2, 4, 6, 3, 7, 4, 5, 7, np.nan]
+    seen = ~np.isnan(y)
+    z = (x[seen] - x[seen].mean()) / x[seen].std()
+    slope = z @ y[seen] / 10
+    rest = y[seen] - y[seen].mean() - slope * z
+    share = special.stdtr(8, slope / np.sqrt(rest @ rest / 8 / 10))
+    rng = np.random.default_rng(1)
+    upper = np.mean([draw_number(x[:, None], y, seen, rng)[0] >= 5 for _ in range(8000)])
+    assert 0.9 < share < 0.98
+    assert upper == pytest.approx(share, abs=0.008)
 
 
 def test_joint_test_of_very_few_imputations() -> None:
