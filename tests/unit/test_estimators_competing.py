@@ -510,3 +510,13 @@ def test_a_row_is_at_risk_of_a_prediction_after_its_entry(rows: pd.DataFrame) ->
     assert rows["entry"].isin(times).any()
     seen = [((rows["entry"] < t) & (rows["time"] >= t)).sum() for t in times]
     assert curve["n_at_risk"].tolist() == seen
+
+
+def test_rows_after_an_event_are_not_joined_to_it(rows: pd.DataFrame) -> None:
+    hit = rows[rows["event"] == 1]
+    after = hit.assign(entry=hit["time"], time=hit["time"] + 2, event=0)
+    d = pd.concat([rows, after])
+    fit = fine_gray("x", d, "time", "event", entry="entry", cluster="id")
+    assert fit.diagnostics["n_joined"] == 0
+    plain = fine_gray("x", d, "time", "event", entry="entry")
+    assert fit.log_likelihood == plain.log_likelihood

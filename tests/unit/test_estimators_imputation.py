@@ -16,7 +16,7 @@ from ketamine_outcomes.estimators import (
     impute_chained,
     pool_imputations,
 )
-from ketamine_outcomes.estimators.imputation_draws import draw_number
+from ketamine_outcomes.estimators.imputation_draws import draw_number, draw_number_in_cluster
 
 
 @pytest.fixture
@@ -255,6 +255,17 @@ def test_parameters_of_matching_are_drawn_from_their_posterior() -> None:
     upper = np.mean([draw_number(x[:, None], y, seen, rng)[0] >= 5 for _ in range(8000)])
     assert 0.9 < share < 0.98
     assert upper == pytest.approx(share, abs=0.008)
+
+
+def test_the_nearest_observed_value_is_taken() -> None:
+    # two far apart groups of patients: the wanted value lies in its own, so does the nearest
+    rng = np.random.default_rng(2)
+    cluster = np.repeat(np.arange(8), 6)
+    y = 100.0 * (cluster >= 4) + rng.normal(size=48)
+    seen = np.arange(48) % 6 > 0
+    for _ in range(50):
+        picked = draw_number_in_cluster(np.empty((48, 0)), y, seen, cluster, rng)
+        assert ((cluster[picked] >= 4) == (cluster[~seen] >= 4)).all()
 
 
 def test_joint_test_of_very_few_imputations() -> None:

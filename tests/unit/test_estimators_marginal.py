@@ -413,3 +413,15 @@ def test_clusters_of_one_row_give_about_the_plain_error() -> None:
 def test_wrong_quantiles_are_refused(rows: pd.DataFrame, q: object) -> None:
     with pytest.raises(InvalidInput, match="q "):
         quantile_regression("pain ~ x", rows, q)
+
+
+def test_pairs_may_be_nearly_opposite() -> None:
+    rng = np.random.default_rng(4)
+    first = rng.normal(size=30)
+    y = np.column_stack([first, -0.8 * first + 0.4 * rng.normal(size=30)])
+    d = pd.DataFrame({"y": y.ravel(), "id": np.repeat(np.arange(30), 2)})
+    fit = gee("y ~ 1", d, "id", "gaussian", corr="exchangeable")
+    r = y - y.mean()
+    alpha = (r[:, 0] * r[:, 1]).mean() / (r**2).mean()  # pairs may go down to -1
+    assert -1 < alpha < -0.6
+    assert fit.diagnostics["alpha"] == pytest.approx(alpha)

@@ -599,3 +599,10 @@ def test_rounding_is_relative_to_the_size_of_the_times(gap: float, surviving: li
     # survfit(Surv(c(1e6, 1e6 + gap, 2e6, 3e6), c(1, 1, 1, 0)) ~ 1)$surv of survival 3.5-3
     d = pd.DataFrame({"t": [1e6, 1e6 + gap, 2e6, 3e6], "e": [1, 1, 1, 0]})
     assert est.kaplan_meier(d, "t", "e").curve["estimate"].tolist()[:-1] == surviving
+
+
+def test_a_recurrence_at_the_time_of_death_comes_before_it() -> None:
+    d = pd.DataFrame({"id": [1, 1, 1, 2, 3], "day": [3, 5, 5, 4, 6], "event": [1, 2, 1, 0, 2]})
+    curve = est.mean_cumulative_function(d, "day", "event", "id", terminal=2).curve
+    assert curve["estimate"].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3 + 1 / 2, 5 / 6])
+    assert curve["n_at_risk"].tolist() == [3, 3, 2, 1]
