@@ -432,6 +432,24 @@ def test_random_effects() -> None:
     agree(ours["Days"], r["slope"], OPTIMISED)
 
 
+def test_effects_of_the_outer_groups() -> None:
+    # ranef(lmer(strength ~ 1 + (1 | batch) + (1 | batch:cask), pastes))$batch
+    batch = {
+        "A": 0.800645747744,
+        "B": -0.272508944262,
+        "C": 0.722269281474,
+        "D": -0.127813929610,
+        "E": -1.502416568808,
+        "F": 0.354502785899,
+        "G": -0.055466422283,
+        "H": 1.108122653880,
+        "I": -0.495580425185,
+        "J": -0.531754178848,
+    }
+    ours = fitted("lmm_pastes_reml", "normal").outer_effects["Intercept"]
+    np.testing.assert_allclose(ours.loc[list(batch)], list(batch.values()), rtol=LOOSE)
+
+
 def test_likelihood_ratio_of_fixed_effects() -> None:
     r = golden("lmm_medium_lrt_ml")
     data = frame("pain_medium")

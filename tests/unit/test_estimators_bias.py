@@ -18,6 +18,7 @@ from ketamine_outcomes.estimators import (
     regression_to_mean,
     tipping_point,
 )
+from ketamine_outcomes.estimators.bias_simulation import _trapezoid
 
 # ----------------------------------------------------------------------------------- E-value
 
@@ -200,6 +201,12 @@ def test_draws_follow_the_stated_distribution(
     )
     expected = [law.median(), law.ppf(0.025), law.ppf(0.975)]
     np.testing.assert_allclose(systematic(result), expected, rtol=0.02)
+
+
+def test_quantiles_of_the_trapezoid() -> None:
+    share = np.linspace(0, 1, 101)
+    law = stats.trapezoid(0.2, 0.6, 1.5, 2.5)
+    np.testing.assert_allclose(_trapezoid(share, 1.5, 2, 3, 4), law.ppf(share), rtol=1e-12)
 
 
 def test_misclassified_cohort_gives_its_true_ratio_back() -> None:

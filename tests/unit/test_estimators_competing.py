@@ -485,3 +485,38 @@ def test_gray_leaves_strata_without_the_cause_out(rows: pd.DataFrame) -> None:
     pd.testing.assert_frame_equal(
         gray_test(both, "time", "event", "arm", strata="part").table, want, rtol=1e-12
     )
+
+
+def test_censorings_at_time_0_do_not_count() -> None:
+    d = pd.DataFrame(
+        {
+            "t": [0, 0, 0, 0, 1, 2, 2, 3, 4, 5, 6, 7, 8, 9],
+            "e": [0, 0, 2, 2, 1, 2, 0, 1, 1, 2, 1, 0, 1, 0],
+            "x": [0, 1, 1, 3, 0, 2, 1, 2, 0, 1, 2, 0, 1, 0],
+        }
+    )
+    fit = fine_gray("x", d, "t", "e")
+    # cmprsk 2.2-11: crr(d$t, d$e, d$x): coef, sqrt(diag(var)), loglik
+    row = fit.coefficients.iloc[0]
+    assert row["estimate"] == pytest.approx(-0.163158241350336, rel=1e-8)
+    assert row["std_error"] == pytest.approx(0.452151492319298, rel=1e-8)
+    assert fit.log_likelihood == pytest.approx(-10.383227798860394, rel=1e-12)
+
+
+def test_a_row_is_at_risk_of_a_prediction_after_its_entry(rows: pd.DataFrame) -> None:
+    fit = fine_gray("x", rows, "time", "event", entry="entry")
+    times = np.arange(1.0, 8.0)
+    curve = fit.predict_incidence(rows[:1], times)
+    assert rows["entry"].isin(times).any()
+    seen = [((rows["entry"] < t) & (rows["time"] >= t)).sum() for t in times]
+    assert curve["n_at_risk"].tolist() == seen
+
+
+def test_rows_after_an_event_are_not_joined_to_it(rows: pd.DataFrame) -> None:
+    hit = rows[rows["event"] == 1]
+    after = hit.assign(entry=hit["time"], time=hit["time"] + 2, event=0)
+    d = pd.concat([rows, after])
+    fit = fine_gray("x", d, "time", "event", entry="entry", cluster="id")
+    assert fit.diagnostics["n_joined"] == 0
+    plain = fine_gray("x", d, "time", "event", entry="entry")
+    assert fit.log_likelihood == plain.log_likelihood

@@ -297,6 +297,9 @@ def test_survival_at_zero_is_the_baseline(rows: pd.DataFrame) -> None:
     np.testing.assert_allclose(error, base["std_error"], rtol=1e-9)
     high = -np.log(curve["ci_low"])
     np.testing.assert_allclose(high, base["ci_high"], rtol=1e-9)
+    low = 2 * base["estimate"] - base["ci_high"]  # as far below, but for the cut at 0
+    assert (low < 0).any()
+    np.testing.assert_allclose(base["ci_low"], low.clip(lower=0), rtol=1e-9, atol=1e-12)
     assert base["group"].tolist() == sorted(base["group"])
 
 

@@ -283,3 +283,11 @@ def test_same_input_same_bytes() -> None:
     )
     for call in calls:
         assert call().to_csv() == call().to_csv()
+
+
+def test_mid_p_counts_half_of_what_was_seen() -> None:
+    ratio = exact_rate_ratio(3, 1, 9, 1, mid_p=True).table["p_value"].item()
+    assert ratio == pytest.approx((2 * (1 + 12 + 66) + 220) / 2**12)  # 3 of 12 by a coin
+    signs = paired_exact([3, 2, -1]).table.set_index("test").loc["sign_flip"]
+    assert signs["p_value"] == pytest.approx(4 / 8)  # the sums 4 and 6 of eight, and below 0
+    assert signs["mid_p"] == pytest.approx(3 / 8)

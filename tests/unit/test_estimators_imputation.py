@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from ketamine_outcomes.estimators import (
     EstimationError,
@@ -15,6 +16,7 @@ from ketamine_outcomes.estimators import (
     impute_chained,
     pool_imputations,
 )
+from ketamine_outcomes.estimators.imputation_draws import draw_number, draw_number_in_cluster
 
 
 @pytest.fixture
@@ -238,6 +240,48 @@ def test_joint_degrees_of_freedom_are_positive(m: int, df: float | None) -> None
     row = pool_imputations(q, np.ones((m, 2)), df, u).table.iloc[-1]
     assert row["df_denominator"] > 0
     assert 0 < row["p_value"] < 1
+
+
+def test_parameters_of_matching_are_drawn_from_their_posterior() -> None:
+    # far out the drawn slope alone says from which end the donors come: its sign, a t variable
+    x = np.r_[np.arange(10.0), 1e9]
+    y = np.r_[3.0, 5, 2, 4, 6, 3, 7, 4, 5, 7, np.nan]
+    seen = ~np.isnan(y)
+    z = (x[seen] - x[seen].mean()) / x[seen].std()
+    slope = z @ y[seen] / 10
+    rest = y[seen] - y[seen].mean() - slope * z
+    share = special.stdtr(8, slope / np.sqrt(rest @ rest / 8 / 10))
+    rng = np.random.default_rng(1)
+    upper = np.mean([draw_number(x[:, None], y, seen, rng)[0] >= 5 for _ in range(8000)])
+    assert 0.9 < share < 0.98
+    assert upper == pytest.approx(share, abs=0.008)
+
+
+def test_the_nearest_observed_value_is_taken() -> None:
+    # two far apart groups of patients: the wanted value lies in its own, so does the nearest
+    rng = np.random.default_rng(2)
+    cluster = np.repeat(np.arange(8), 6)
+    y = 100.0 * (cluster >= 4) + rng.normal(size=48)
+    seen = np.arange(48) % 6 > 0
+    for _ in range(50):
+        picked = draw_number_in_cluster(np.empty((48, 0)), y, seen, cluster, rng)
+        assert ((cluster[picked] >= 4) == (cluster[~seen] >= 4)).all()
+
+
+def test_joint_test_of_very_few_imputations() -> None:
+    q = np.array([[1.0, 0.5], [1.2, 0.1], [0.7, 0.4]])
+    u = np.array(
+        [
+            [[0.25, 0.05], [0.05, 0.16]],
+            [[0.30, 0.04], [0.04, 0.18]],
+            [[0.22, 0.06], [0.06, 0.15]],
+        ]
+    )
+    row = pool_imputations(q, np.sqrt(np.einsum("mii->mi", u)), covariances=u).table.iloc[-1]
+    # mitml 0.4-4: testConstraints(qhat, uhat, constraints = c("a", "b"), method = "D1")
+    assert row["statistic"] == pytest.approx(1.330718819460365, rel=1e-8)
+    assert row["df_denominator"] == pytest.approx(34.362664733464086, rel=1e-8)
+    assert row["p_value"] == pytest.approx(0.277564738121029, rel=1e-8)
 
 
 def test_pooling_refusals() -> None:

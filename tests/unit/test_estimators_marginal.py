@@ -382,20 +382,21 @@ def test_quantiles_follow_units_and_row_order(rows: pd.DataFrame) -> None:
         np.testing.assert_allclose(other["std_error"], 1000 * one.coefficients["std_error"], 1e-6)
 
 
-def test_quantiles_of_many_rows_are_as_exact_as_of_few() -> None:
+@pytest.mark.parametrize("q", [0.1, 0.3, 0.9])
+def test_quantiles_of_many_rows_are_as_exact_as_of_few(q: float) -> None:
     """Rows held on their side of the line do not change the minimum."""
     rng = np.random.default_rng(8)
-    d = pd.DataFrame({"x": rng.normal(size=30_000), "z": rng.exponential(size=30_000)})
-    d["y"] = d["x"] + (1 + d["z"]) * rng.standard_t(3, size=30_000)
-    fit = quantile_regression("y ~ x + z", d, 0.3, cluster=None)
+    d = pd.DataFrame({"x": rng.normal(size=60_000), "z": rng.exponential(size=60_000)})
+    d["y"] = d["x"] + (1 + d["z"]) * rng.standard_t(3, size=60_000)
+    fit = quantile_regression("y ~ x + z", d, q, cluster=None)
     beta = fit.coefficients["estimate"].to_numpy()
     x = np.c_[np.ones(len(d)), d["x"], d["z"]]
     residual = d["y"].to_numpy() - x @ beta
     on = np.abs(residual) < 1e-9
     assert on.sum() == 3
     # Koenker (2005), theorem 2.1: at the minimum these lie between q - 1 and q
-    slope = np.linalg.solve(x[on].T, -x[~on].T @ (0.3 - (residual[~on] < 0)))
-    assert (slope > 0.3 - 1).all() and (slope < 0.3).all()
+    slope = np.linalg.solve(x[on].T, -x[~on].T @ (q - (residual[~on] < 0)))
+    assert (slope > q - 1).all() and (slope < q).all()
 
 
 def test_clusters_of_one_row_give_about_the_plain_error() -> None:
@@ -412,3 +413,15 @@ def test_clusters_of_one_row_give_about_the_plain_error() -> None:
 def test_wrong_quantiles_are_refused(rows: pd.DataFrame, q: object) -> None:
     with pytest.raises(InvalidInput, match="q "):
         quantile_regression("pain ~ x", rows, q)
+
+
+def test_pairs_may_be_nearly_opposite() -> None:
+    rng = np.random.default_rng(4)
+    first = rng.normal(size=30)
+    y = np.column_stack([first, -0.8 * first + 0.4 * rng.normal(size=30)])
+    d = pd.DataFrame({"y": y.ravel(), "id": np.repeat(np.arange(30), 2)})
+    fit = gee("y ~ 1", d, "id", "gaussian", corr="exchangeable")
+    r = y - y.mean()
+    alpha = (r[:, 0] * r[:, 1]).mean() / (r**2).mean()  # pairs may go down to -1
+    assert -1 < alpha < -0.6
+    assert fit.diagnostics["alpha"] == pytest.approx(alpha)

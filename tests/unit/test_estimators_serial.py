@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from ketamine_outcomes.estimators import InvalidInput, NotEstimable, linear_mixed
 from ketamine_outcomes.estimators import mixed_serial_optimise as search
@@ -239,6 +240,11 @@ def test_ar1_equals_car1_at_whole_times_and_the_order_of_rows() -> None:
     even = fit(data.assign(week=2 * data["week"]))  # phi and -phi are the same model
     same(one, even, 1e-6)
     np.testing.assert_allclose(even.diagnostics["phi"] ** 2, one.diagnostics["phi"], rtol=1e-6)
+    # its error by the delta method from that over two units, its interval on the scale atanh
+    phi, error, low, high = even.table.iloc[-1][["estimate", "std_error", "ci_low", "ci_high"]]
+    assert error == pytest.approx(one.table["std_error"].iloc[-1] / (2 * phi), rel=1e-5)
+    half = special.ndtri(0.975) * error / (1 - phi**2)
+    assert [low, high] == pytest.approx(np.tanh(np.arctanh(phi) + np.array([-half, half])))
 
 
 def test_times_that_are_whole_but_for_rounding() -> None:

@@ -142,6 +142,21 @@ def test_increase_turns_overlap_round_and_nothing_else() -> None:
     )
 
 
+def test_combined_error_is_that_of_a_weighted_mean_of_independent_pairs() -> None:
+    y = [7.0, 6, 8, 7, 5, 6, 7, 8, 7, 9, 8, 6, 4, 7]
+    labels = ["A"] * 4 + ["B"] * 3 + ["A"] * 2 + ["B"] * 5
+    table = rows(single_case(y, labels))
+    share = np.array([12, 10]) / 22
+    for measure, method in (
+        ("nap", "delong"),
+        ("log_response_ratio", "log of the ratio of means"),
+    ):
+        errors = [table.loc[(measure, method, pair), "std_error"] for pair in ("A1-B1", "A2-B2")]
+        assert min(errors) > 0
+        whole = table.loc[(measure, method, "combined"), "std_error"]
+        assert whole == pytest.approx(np.sqrt((share**2) @ np.square(errors)), rel=1e-12)
+
+
 def test_scale_and_shift() -> None:
     base, moved = rows(single_case(Y, AB)), rows(single_case(100 + 10 * Y, AB))
     for measure in ("nap", "tau_A_vs_B", "mann_whitney"):

@@ -592,3 +592,17 @@ def test_rmst_has_no_ratio_to_zero_and_no_test_without_variation() -> None:
     assert table.loc["difference", "estimate"] == pytest.approx(2)
     ratio = table.loc["ratio", ["estimate", "std_error", "p_value", "ci_low", "ci_high"]]
     assert ratio.isna().all()
+
+
+@pytest.mark.parametrize(("gap", "surviving"), [(0.001, [0.5, 0.25]), (0.1, [0.75, 0.5, 0.25])])
+def test_rounding_is_relative_to_the_size_of_the_times(gap: float, surviving: list[float]) -> None:
+    # survfit(Surv(c(1e6, 1e6 + gap, 2e6, 3e6), c(1, 1, 1, 0)) ~ 1)$surv of survival 3.5-3
+    d = pd.DataFrame({"t": [1e6, 1e6 + gap, 2e6, 3e6], "e": [1, 1, 1, 0]})
+    assert est.kaplan_meier(d, "t", "e").curve["estimate"].tolist()[:-1] == surviving
+
+
+def test_a_recurrence_at_the_time_of_death_comes_before_it() -> None:
+    d = pd.DataFrame({"id": [1, 1, 1, 2, 3], "day": [3, 5, 5, 4, 6], "event": [1, 2, 1, 0, 2]})
+    curve = est.mean_cumulative_function(d, "day", "event", "id", terminal=2).curve
+    assert curve["estimate"].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3 + 1 / 2, 5 / 6])
+    assert curve["n_at_risk"].tolist() == [3, 3, 2, 1]

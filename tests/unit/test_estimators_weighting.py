@@ -162,6 +162,14 @@ def test_missing_rows_are_counted(patients: pd.DataFrame) -> None:
     same(fit, aipw("y ~ t", "t ~ x", d.dropna(), cluster="site"))
 
 
+def test_a_score_at_the_bound_is_trimmed(patients: pd.DataFrame) -> None:
+    score = propensity_weights("t ~ x", patients).table["propensity"]
+    for bound in (score.nsmallest(5).iloc[-1], 1 - score.nlargest(5).iloc[-1]):
+        gone = ((score <= bound) | (score >= 1 - bound)).sum()
+        assert gone > ((score < bound) | (score > 1 - bound)).sum()
+        assert propensity_weights("t ~ x", patients, trim=bound).diagnostics["n_trimmed"] == gone
+
+
 def test_a_level_that_trimming_removes_is_no_column(patients: pd.DataFrame) -> None:
     far = patients.head(40).assign(stage="far", x=0.0, t=[1] + [0] * 39)  # scores of about 1 in 40
     d = pd.concat([patients, far], ignore_index=True)

@@ -32,7 +32,8 @@ from .kaplan_meier import kaplan_meier, survival_quantiles
 from .linear_mixed import linear_mixed
 from .logrank import logrank
 from .marginal import gee
-from .meta import meta_analysis
+from .meta import MetaResult, meta_analysis
+from .mixed_result import LinearMixedResult
 from .pooling import pool_imputations
 from .quantile import quantile_regression
 from .recurrent import mean_cumulative_function
@@ -40,13 +41,17 @@ from .restricted_mean import restricted_mean_time_lost, rmst
 from .results import EstimationError, InvalidInput, NotEstimable, Result
 from .single_case_table import single_case
 from .subdistribution import fine_gray
+from .subdistribution_result import FineGrayResult
 from .weighting import propensity_weights
 
 __all__ = [
     "CoxResult",
     "EstimationError",
+    "FineGrayResult",
     "Imputations",
     "InvalidInput",
+    "LinearMixedResult",
+    "MetaResult",
     "NotEstimable",
     "Result",
     "aalen_johansen",

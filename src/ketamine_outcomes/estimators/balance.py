@@ -134,6 +134,13 @@ def _multinomial_distance(dummies: Floats, one: Bools, w: Floats) -> float:
 def effective_sample_size(weights: ArrayLike) -> float:
     """Number of equally weighted rows that carry the same information (Kish 1965).
 
+    Raises
+    ------
+    InvalidInput
+        Weights below 0 or not finite.
+    NotEstimable
+        Weights that sum to 0.
+
     Examples
     --------
     >>> effective_sample_size([1, 1, 2, 2])

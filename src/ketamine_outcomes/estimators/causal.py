@@ -188,10 +188,8 @@ def _contrast(
     covariance_known = _sandwich(_means(fit, score, target, score_known=True)[1], unit)
     binary = bool(np.isin(fit.y, (0.0, 1.0)).all())
     estimate, gradient = _measure(means, measure, binary)
-    std_error = float(
-        np.sqrt(max(0.0, float(gradient @ covariance @ gradient)))
-    )  # but for rounding
-    if std_error <= 1e-10 * float(np.abs(gradient) @ np.abs(fit.y).max(keepdims=True).repeat(2)):
+    std_error = _std_error(gradient, covariance)
+    if std_error <= 1e-10 * float(np.abs(gradient).sum() * np.abs(fit.y).max()):
         raise NotEstimable("the outcome does not vary inside the groups: no standard error exists")
     t = score.treated
     own = np.sqrt(np.diag(covariance))
@@ -223,9 +221,7 @@ def _contrast(
             "measure": measure,
             "level": level,
             "outcome_model": "logistic" if fit.is_logistic else "linear",
-            "std_error_weights_known": float(
-                np.sqrt(max(0.0, float(gradient @ covariance_known @ gradient)))
-            ),
+            "std_error_weights_known": _std_error(gradient, covariance_known),
         },
     )
 
@@ -347,6 +343,11 @@ def _sandwich(influence: Floats, unit: Ints | None) -> Floats:
     if unit is not None:
         influence = sum_by(unit, influence)
     return np.asarray(influence.T @ influence)
+
+
+def _std_error(gradient: Floats, covariance: Floats) -> float:
+    # rounding may leave a variance of 0 just below it
+    return float(np.sqrt(max(0.0, float(gradient @ covariance @ gradient))))
 
 
 def _measure(means: Floats, measure: str, binary: bool) -> tuple[float, Floats]:

@@ -99,6 +99,11 @@ def exact_rate(events: int, exposure: float, level: float = 0.95, mid_p: bool = 
     Result
         `.table` with events, exposure, estimate, ci_low, ci_high, method.
 
+    Raises
+    ------
+    InvalidInput
+        events is no whole number of 0 or more, exposure not above 0.
+
     Notes
     -----
     R: `poisson.test(events, exposure)$conf.int`. Garwood (1936).
@@ -130,10 +135,24 @@ def exact_rate(events: int, exposure: float, level: float = 0.95, mid_p: bool = 
 def exact_proportion(events: int, n: int, level: float = 0.95, mid_p: bool = False) -> Result:
     """Proportion with its Clopper-Pearson or mid-P interval.
 
+    Parameters
+    ----------
+    events, n
+        Number of people with the event, and of all.
+    level, mid_p
+        Confidence level; mid-P instead of the exact interval.
+
     Returns
     -------
     Result
         `.table` with events, n, estimate, ci_low, ci_high, method.
+
+    Raises
+    ------
+    InvalidInput
+        A count is no whole number of 0 or more, or events exceed n.
+    NotEstimable
+        n is 0.
 
     Notes
     -----
@@ -177,6 +196,13 @@ def exact_rate_ratio(
 ) -> Result:
     """Ratio of rate 1 to rate 2, exact given the total number of events.
 
+    Parameters
+    ----------
+    events_1, exposure_1, events_2, exposure_2
+        Number of events and time (or amount) at risk of each group, in one unit.
+    level, mid_p
+        Confidence level; mid-P instead of the exact interval and p value.
+
     Returns
     -------
     Result
@@ -184,6 +210,13 @@ def exact_rate_ratio(
         ci_high, method. The ratio is inf when group 2 has no event; the p value is the
         two-sided exact binomial one (smaller probabilities), under mid_p twice the smaller
         mid-P tail.
+
+    Raises
+    ------
+    InvalidInput
+        A count is no whole number of 0 or more, an exposure not above 0.
+    NotEstimable
+        No event in either group.
 
     Notes
     -----

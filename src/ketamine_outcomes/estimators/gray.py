@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import linalg, special
 
 from .inputs import codes, complete_rows, require_columns, survival_times
-from .results import Floats, Ints, InvalidInput, NotEstimable, Result
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result
 
 SINGULAR = 1e-7  # as the tolerance of R's qr
 
@@ -128,7 +128,7 @@ def _score(stop: Floats, kind: Ints, label: Ints, n_groups: int) -> tuple[Floats
     m = times.size
     grid = at * n_groups + label
 
-    def counts(chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> Floats:
+    def counts(chosen: Bools) -> Floats:
         found = np.bincount(grid[chosen], minlength=m * n_groups)
         return found.reshape(m, n_groups).astype(float)
 

@@ -236,6 +236,11 @@ def survival_quantiles(
         middle of that time. The limits are the same times of the limits of the curve (Brookmeyer
         & Crowley 1982). NaN: not reached.
 
+    Raises
+    ------
+    InvalidInput
+        q outside (0, 1], columns that do not hold what is described.
+
     Notes
     -----
     R: `quantile(survfit(Surv(entry, time, event > 0) ~ group, conf.type = ci), q)`.

@@ -97,6 +97,15 @@ def gee(
         mancl_derouen). `.diagnostics`: scale, alpha (working correlation), deviance, n_clusters.
         With firth: penalised likelihood-ratio tests (of all terms at once in `.table`).
 
+    Raises
+    ------
+    InvalidInput
+        Columns, words or combinations that do not exist, a response outside the family, two rows
+        of a cluster in one wave.
+    NotEstimable
+        Fewer clusters than parameters + 1, a constant response, a cell without events, a working
+        correlation outside its range, no convergence, a term that one cluster alone determines.
+
     Notes
     -----
     R: `geeglm(y ~ x, id = cluster, corstr = corr, waves = time, scale.fix = ...)` of geepack.

@@ -47,15 +47,15 @@ def weighted(y: Floats, v: Floats, x: Floats, tau2: float) -> Weighted:
     inner = basis.T @ (w[:, None] * basis)
     trace = float(w @ (1 - leverage))
     trace_pp = float(w**2 @ (1 - 2 * leverage) + (inner**2).sum())
+    # its lower bound, so that rounding leaves no 0
+    trace_pp = max(trace_pp, trace**2 / (k - p)) if k > p else 0.0
     return Weighted(
         beta=back @ (basis.T @ scaled),
         covariance=back @ back.T,
         rss=rss,
         y_pp_y=float(w @ residual**2),
         trace=trace,
-        trace_pp=max(trace_pp, trace**2 / (k - p))
-        if k > p
-        else 0.0,  # lower bound: no 0 by rounding
+        trace_pp=trace_pp,
         log_restricted=0.5 * (-(k - p) * np.log(2 * np.pi) + log_det_x + log_w - log_det - rss),
         log_likelihood=0.5 * (-k * np.log(2 * np.pi) + log_w - rss),
     )

@@ -242,8 +242,3 @@ class Criterion:
     def gradient(self, at: Evaluation, sigma2: float | None = None) -> Floats:
         """Derivative in theta."""
         return self.to_theta(at, *self.slope(at, sigma2))
-
-    def value_and_gradient(self, theta: Floats) -> tuple[float, Floats]:
-        """For the optimiser."""
-        at = self.at(theta)
-        return self.deviance(at), self.gradient(at)

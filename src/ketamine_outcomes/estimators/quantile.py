@@ -59,6 +59,14 @@ def quantile_regression(
         loss (sum of the check function), bandwidth, unique (False when other coefficients have the
         same loss). `.covariance` has one block per q.
 
+    Raises
+    ------
+    InvalidInput
+        q outside 0 to 1, columns that do not exist or hold no finite numbers.
+    NotEstimable
+        A constant response, fewer rows (clusters) than parameters + 1, collinear terms, a density
+        that cannot be estimated at q.
+
     Notes
     -----
     The estimate is a vertex of the linear program of Koenker & Bassett (1978), Econometrica

@@ -24,7 +24,7 @@ from .inputs import (
     survival_times,
     without_zero_weights,
 )
-from .results import Floats, Ints, InvalidInput, NotEstimable, check_level, coefficient_table
+from .results import Floats, Ints, NotEstimable, check_level, check_whole, coefficient_table
 from .subdistribution_likelihood import Moments, censoring_residuals, moments, score_residuals
 from .subdistribution_result import FineGrayResult, Fitted
 from .subdistribution_weights import RiskSets, risk_sets
@@ -106,8 +106,7 @@ def fine_gray(
     [0.901]
     """
     check_level(level)
-    if not isinstance(cause, int | np.integer) or cause < 1:
-        raise InvalidInput("cause must be a whole number from 1 on")
+    cause = check_whole(cause, "cause", 1)
     also = [time, event, entry, weights, strata, censoring_group, cluster]
     require_columns(data, also)
     data, n_zero_weight = without_zero_weights(data, weights)
@@ -164,7 +163,7 @@ def fine_gray(
             "n_events": int((kind == 1).sum()),
             "n_competing_events": int((kind == 2).sum()),
             "n_clusters": int(unit.max()) + 1,
-            "cause": int(cause),
+            "cause": cause,
             "ties": "breslow",
             "level": level,
             "variance": ("robust by cluster" if cluster else "robust by row")
@@ -179,7 +178,7 @@ def fine_gray(
         },
         _fitted=Fitted(
             built, x, centre, scale, weight, start, stop, unit, sets, fit, beta, by_row,
-            int(cause), strata, levels, level,
+            cause, strata, levels, level,
         ),
     )  # fmt: skip
 
