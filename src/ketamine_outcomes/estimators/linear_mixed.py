@@ -16,9 +16,10 @@ import pandas as pd
 from .design_matrix import refuse_collinear
 from .formulas import Design, design, formula_columns
 from .inputs import numbers, require_columns, without_zero_weights
+from .mixed_factor import SINGULAR
 from .mixed_inference import SmallSample, kenward_roger, satterthwaite, uncorrected
 from .mixed_likelihood import Criterion, evaluate, weighted_columns
-from .mixed_optimise import SINGULAR, Optimum, minimise
+from .mixed_optimise import Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
 from .mixed_result import LinearMixedResult
 from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times

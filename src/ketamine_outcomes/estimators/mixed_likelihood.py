@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .mixed_factor import RelativeFactor
 from .mixed_sums import CrossProducts
 from .results import Bools, Floats
 
@@ -151,7 +152,7 @@ def weighted_columns(sums: CrossProducts, at: Evaluation, block: slice, mix: Flo
     return np.asarray(out, float)
 
 
-class Criterion:
+class Criterion(RelativeFactor):
     """-2 log likelihood, residual variance profiled out, over theta.
 
     theta holds the free entries of L and, with an outer effect, the root of tau.
@@ -161,31 +162,18 @@ class Criterion:
     sums
         Cross-products.
     template
-        (q, q) True where L is free: the lower triangle, or its diagonal for uncorrelated
-        effects.
+        Where L is free.
     reml
         Restricted likelihood.
     """
 
     def __init__(self, sums: CrossProducts, template: Bools, reml: bool) -> None:
-        self.sums, self.template, self.reml = sums, template, reml
-        self.rows, self.columns = np.nonzero(template)
-        self.q = int(template.shape[0])
+        super().__init__(template)
+        self.sums, self.reml = sums, reml
         self.outer = sums.outer_start is not None
         self.df = sums.n - sums.p if reml else sums.n
         # theta that are standard deviations: at least 0
         self.diagonal = np.r_[self.rows == self.columns, np.ones(int(self.outer), bool)]
-
-    @property
-    def uncorrelated(self) -> bool:
-        """Only the diagonal of L is free."""
-        return self.rows.size == self.q
-
-    def factor(self, theta: Floats) -> Floats:
-        """L from its free entries."""
-        out = np.zeros((self.q, self.q))
-        out[self.rows, self.columns] = theta[: self.rows.size]
-        return out
 
     def tau(self, theta: Floats) -> float:
         """Relative outer variance."""

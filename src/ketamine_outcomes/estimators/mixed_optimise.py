@@ -15,10 +15,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from .mixed_curvature import Moments, hessian, theta_directions
+from .mixed_factor import SINGULAR, VARIANCES
 from .mixed_likelihood import Criterion, Evaluation
 from .results import Floats, Ints, NotEstimable
 
-SINGULAR = 1e-4  # as lme4's isSingular, on random columns of unit length
 ESCAPES = 6
 STARTS = tuple(10.0 ** np.arange(-1.5, 3.5, 0.5))  # relative standard deviations
 TRIES = 5
@@ -152,31 +152,16 @@ def _search(criterion: Criterion, theta: Floats) -> Floats:
 
 
 def _leave_boundary(criterion: Criterion, found: Optimum) -> Floats:
-    """Add variance along the steepest empty direction, as much as helps most."""
-    slope, in_tau = criterion.slope(found.at)
-    factor = found.at.factor
-    empty = _empty_directions(criterion, factor)
-    inside = empty.T @ slope @ empty
-    outer_first = criterion.outer and abs(found.theta[-1]) <= SINGULAR
-    outer_first = outer_first and in_tau < (float(np.diag(inside).min()) if inside.size else 0.0)
-    if inside.size and not outer_first:
-        if criterion.uncorrelated:
-            direction = empty[:, int(np.argmin(np.diag(inside)))]
-        else:
-            direction = empty @ np.linalg.eigh(inside)[1][:, 0]
-    tried = []
-    for variance in 10.0 ** np.arange(-6, 5):
-        theta = found.theta.copy()
-        if outer_first or not inside.size:
-            theta[-1] = np.sqrt(variance)
-        else:
-            # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
-            wide = np.column_stack([factor, np.sqrt(variance) * direction])
-            r = np.asarray(np.linalg.qr(wide.T, mode="r"))
-            moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
-            theta[: criterion.rows.size] = moved[criterion.rows, criterion.columns]
-        tried.append((criterion.deviance(criterion.at(theta)), theta))
-    return min(tried, key=lambda pair: pair[0])[1]
+    """Add variance where the criterion falls most from it, as much as helps most."""
+    at = found.at
+    slope, in_tau = criterion.slope(at)
+    lowest = criterion.lowest_slope(at.factor, slope)
+    if criterion.outer and at.tau <= SINGULAR**2 and in_tau <= lowest:
+        tried = [np.r_[found.theta[:-1], np.sqrt(variance)] for variance in VARIANCES]
+    else:
+        rest = found.theta[criterion.rows.size :]
+        tried = [np.r_[free, rest] for free in criterion.widened(at.factor, slope)]
+    return min(tried, key=lambda theta: criterion.deviance(criterion.at(theta)))
 
 
 def _polish(criterion: Criterion, theta: Floats) -> Optimum:
@@ -210,7 +195,7 @@ def _polish(criterion: Criterion, theta: Floats) -> Optimum:
         if new_size >= size or new_value > value + 1e-9 * (1 + abs(value)):
             break
         theta, at, value, gradient = proposal, new_at, new_value, new_gradient
-    flipped = _positive(criterion, theta)
+    flipped = np.r_[criterion.upright(theta), np.abs(theta[criterion.rows.size :])]
     if (flipped != theta).any():
         theta = flipped
         at = criterion.at(theta)
@@ -248,33 +233,7 @@ def _lowest(
     return float(values[change > TURN].min(initial=np.inf))
 
 
-def _positive(criterion: Criterion, theta: Floats) -> Floats:
-    """Flip columns of L with a negative diagonal; G stays the same."""
-    factor = criterion.factor(theta)
-    factor = factor * np.where(np.diag(factor) < 0, -1.0, 1.0)
-    inner = factor[criterion.rows, criterion.columns]
-    return np.r_[inner, np.abs(theta[-1])] if criterion.outer else np.asarray(inner, float)
-
-
-def _empty_directions(criterion: Criterion, factor: Floats) -> Floats:
-    """Columns: unit directions without variance (coordinates when effects are uncorrelated)."""
-    if criterion.uncorrelated:
-        return np.eye(criterion.q)[:, np.diag(factor) <= SINGULAR]
-    values, vectors = np.linalg.eigh(factor @ factor.T)
-    return np.asarray(vectors[:, values <= SINGULAR**2], float)
-
-
 def _boundary_slope(criterion: Criterion, at: Evaluation) -> float:
-    lowest = [float("inf")]
     slope, in_tau = criterion.slope(at)
-    empty = _empty_directions(criterion, at.factor)
-    if empty.shape[1]:
-        inside = empty.T @ slope @ empty
-        lowest.append(
-            float(np.diag(inside).min())
-            if criterion.uncorrelated
-            else float(np.linalg.eigvalsh(inside)[0])
-        )
-    if criterion.outer and at.tau <= SINGULAR**2:
-        lowest.append(in_tau)
-    return min(lowest)
+    lowest = criterion.lowest_slope(at.factor, slope)
+    return min(lowest, in_tau) if criterion.outer and at.tau <= SINGULAR**2 else lowest

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import linalg
 
+from .mixed_factor import RelativeFactor
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
 HIGH = 1e100  # criterion where it cannot be evaluated
@@ -308,7 +309,7 @@ def moved_forms(slope: Sums, at: Evaluation) -> Floats:
     return np.asarray(slope.ww - 2 * both + _folded(at.mzw, slope.zz @ at.mzw), float)
 
 
-class SerialCriterion:
+class SerialCriterion(RelativeFactor):
     """-2 log likelihood, residual variance profiled out, over (free entries of L, eta).
 
     Parameters
@@ -316,7 +317,7 @@ class SerialCriterion:
     series
         The rows.
     template
-        (q, q) True where L is free.
+        Where L is free.
     reml
         Restricted likelihood.
     serial
@@ -324,19 +325,12 @@ class SerialCriterion:
     """
 
     def __init__(self, series: Series, template: Bools, reml: bool, serial: bool = True) -> None:
+        super().__init__(template)
         self.series, self.reml, self.serial = series, reml, serial
-        self.rows, self.columns = np.nonzero(template)
-        self.q = int(template.shape[0])
         self.p = len(series.w) - 1
         self.n = series.w.shape[1]
         self.df = self.n - self.p if reml else self.n
         self._held: tuple[float, Correlation, Sums, Sums | None] | None = None
-
-    def factor(self, theta: Floats) -> Floats:
-        """L from the parameters."""
-        out = np.zeros((self.q, self.q))
-        out[self.rows, self.columns] = theta[: self.rows.size]
-        return out
 
     def sums(self, theta: Floats) -> tuple[Correlation, Sums, Sums | None]:
         """Cross-products at the correlation of `theta`, and their derivative in eta."""

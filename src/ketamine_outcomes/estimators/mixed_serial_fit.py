@@ -12,10 +12,11 @@ from scipy import special
 
 from .formulas import Design
 from .inputs import numbers
+from .mixed_factor import SINGULAR
 from .mixed_result import LinearMixedResult
 from .mixed_serial import SerialCriterion, Series
 from .mixed_serial_inference import small_sample
-from .mixed_serial_optimise import SINGULAR, SerialOptimum, minimise
+from .mixed_serial_optimise import SerialOptimum, minimise
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, coefficient_table
 
 SERIAL = ("ar1", "car1")

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from .mixed_factor import SINGULAR
 from .mixed_inference import EIGENVALUE_TOLERANCE, SmallSample, uncorrected
 from .mixed_serial import Correlation, SerialCriterion, Sums, moved_forms
-from .mixed_serial_optimise import SINGULAR, SerialOptimum, hessian, units
+from .mixed_serial_optimise import SerialOptimum, hessian, units
 from .results import Floats
 
 

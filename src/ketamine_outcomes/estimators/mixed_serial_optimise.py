@@ -14,10 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import optimize
 
+from .mixed_factor import SINGULAR
 from .mixed_serial import Evaluation, SerialCriterion
-from .results import Bools, Floats, Ints, NotEstimable
+from .results import Floats, Ints, NotEstimable
 
-SINGULAR = 1e-4  # relative standard deviation, random columns of unit length, as lme4
 GRADIENT = 1e-5  # of -2 log likelihood, per sqrt(n) above 100 rows
 DECREMENT = 1e-5  # distance to the minimum in standard errors that counts as converged too
 FLAT = 1e-5  # curvature of -2 log likelihood: a standard error above 400 on a log or ratio scale
@@ -71,7 +71,7 @@ def minimise(criterion: SerialCriterion) -> tuple[SerialCriterion, SerialOptimum
     shortest = series.phi(float(best.theta[-1])) ** series.gap_levels[0]
     vanishes = not series.signed and shortest < NEAR_ZERO
     if vanishes or best.flat:
-        alone = SerialCriterion(series, _template(criterion), criterion.reml, serial=False)
+        alone = SerialCriterion(series, criterion.template, criterion.reml, serial=False)
         held = _best(alone, tolerance)
         if held.deviance <= best.deviance + 1e-9 * (1 + abs(best.deviance)):
             criterion, best = alone, replace(held, flat=not vanishes)
@@ -108,7 +108,7 @@ def _from_head(criterion: SerialCriterion, tolerance: float) -> SerialOptimum | 
     """The minimum that the fit of the first rows leads to, if it is proved."""
     if criterion.n <= 2 * HEAD:
         return None
-    head = SerialCriterion(criterion.series.head(HEAD), _template(criterion), criterion.reml)
+    head = SerialCriterion(criterion.series.head(HEAD), criterion.template, criterion.reml)
     try:
         _, first = minimise(head)
     except (NotEstimable, np.linalg.LinAlgError):
@@ -124,12 +124,6 @@ def _from_head(criterion: SerialCriterion, tolerance: float) -> SerialOptimum | 
     theta[diagonal] = np.maximum(theta[diagonal], 0.05)
     best = _descend(criterion, theta, tolerance)
     return best if best.proved(tolerance) else None
-
-
-def _template(criterion: SerialCriterion) -> Bools:
-    out = np.zeros((criterion.q, criterion.q), bool)
-    out[criterion.rows, criterion.columns] = True
-    return out
 
 
 def _starts(criterion: SerialCriterion) -> list[Floats]:
@@ -295,7 +289,7 @@ def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
         if not better or new_value > value + 1e-9 * (1 + abs(value)):
             break
         theta, value, gradient = proposal, new_value, new_gradient
-    theta = _positive_columns(criterion, theta)
+    theta = np.r_[criterion.upright(theta), theta[criterion.rows.size :]]
     at = criterion.evaluate(theta)
     gradient = criterion.gradient(theta, at) * units(criterion, theta)
     return SerialOptimum(
@@ -304,7 +298,7 @@ def _polish(criterion: SerialCriterion, theta: Floats) -> SerialOptimum:
         deviance=criterion.deviance(theta, at),
         max_gradient=float(np.abs(gradient).max(initial=0.0)),
         decrement=decrement,
-        boundary_slope=_boundary_slope(criterion, at),
+        boundary_slope=criterion.lowest_slope(at.factor, criterion.slope_in_g(at)),
         min_curvature=float(curvature.min()),
         eta_variance=_last_variance(curvature, vectors) if criterion.serial else float("nan"),
         singular=bool((np.diag(at.factor) < SINGULAR).any()),
@@ -320,47 +314,9 @@ def _last_variance(curvature: Floats, vectors: Floats) -> float:
     return float(2 * (vectors[-1] ** 2 / curvature).sum())
 
 
-def _positive_columns(criterion: SerialCriterion, theta: Floats) -> Floats:
-    """Flip columns of L with a negative diagonal; G stays the same."""
-    factor = criterion.factor(theta)
-    factor = factor * np.where(np.diag(factor) < 0, -1.0, 1.0)
-    free = factor[criterion.rows, criterion.columns]
-    return np.asarray(np.r_[free, theta[criterion.rows.size :]], float)
-
-
-def _empty_directions(criterion: SerialCriterion, factor: Floats) -> Floats:
-    """Columns: unit directions without variance (coordinates when effects are uncorrelated)."""
-    if criterion.rows.size == criterion.q:
-        return np.eye(criterion.q)[:, np.diag(factor) <= SINGULAR]
-    values, vectors = np.linalg.eigh(factor @ factor.T)
-    return np.asarray(vectors[:, values <= SINGULAR**2], float)
-
-
-def _boundary_slope(criterion: SerialCriterion, at: Evaluation) -> float:
-    empty = _empty_directions(criterion, at.factor)
-    if empty.shape[1] == 0:
-        return float("inf")
-    slope = empty.T @ criterion.slope_in_g(at) @ empty
-    if criterion.rows.size == criterion.q:
-        return float(np.diag(slope).min())
-    return float(np.linalg.eigvalsh(slope)[0])
-
-
 def _leave_boundary(criterion: SerialCriterion, held: SerialOptimum) -> Floats:
     """Add variance along the steepest empty direction, as much as helps most."""
-    factor = held.at.factor
-    empty = _empty_directions(criterion, factor)
-    slope = empty.T @ criterion.slope_in_g(held.at) @ empty
-    if criterion.rows.size == criterion.q:
-        direction = empty[:, int(np.argmin(np.diag(slope)))]
-    else:
-        direction = empty @ np.linalg.eigh(slope)[1][:, 0]
-    tried = []
-    for variance in 10.0 ** np.arange(-6, 5):
-        # L L' + variance d d' = A A' with A = [L, sqrt(variance) d]; QR makes A triangular
-        wide = np.column_stack([factor, np.sqrt(variance) * direction])
-        r = np.asarray(np.linalg.qr(wide.T, mode="r"))
-        moved = r.T * np.where(np.diag(r) < 0, -1.0, 1.0)
-        theta = np.r_[moved[criterion.rows, criterion.columns], held.theta[criterion.rows.size :]]
-        tried.append((criterion.value_and_gradient(theta)[0], theta))
-    return np.asarray(min(tried, key=lambda pair: pair[0])[1], float)
+    rest = held.theta[criterion.rows.size :]
+    wider = criterion.widened(held.at.factor, criterion.slope_in_g(held.at))
+    tried = [np.r_[free, rest] for free in wider]
+    return min(tried, key=lambda theta: criterion.value_and_gradient(theta)[0])
