@@ -21,7 +21,7 @@ from .mixed_inference import SmallSample, kenward_roger, satterthwaite, uncorrec
 from .mixed_likelihood import Criterion, evaluate, weighted_columns
 from .mixed_optimise import Optimum, minimise
 from .mixed_profile import Fitted, inverse, triangular
-from .mixed_result import LinearMixedResult
+from .mixed_result import LinearMixedResult, variance_components
 from .mixed_serial_fit import Rows, Scale, is_serial, serial_result, times
 from .mixed_sums import cross_products, merged
 from .mixed_units import Units, number_units
@@ -295,7 +295,12 @@ def _result(
     if units.outer_index is not None:
         outer_effects = pd.DataFrame({"Intercept": outer_modes * spread}, index=units.outer_index)
     n, k = info["n_observations"], len(beta) + best.theta.size + 1
-    parts, table = _variances(fitted, back)
+    residual, factor = float(at.residual_ss / criterion.df * spread**2), back @ at.factor
+    parts, table = variance_components(
+        residual * factor @ factor.T, residual, fitted.effects, fitted.cluster,
+        not criterion.uncorrelated,
+        None if fitted.outer is None else (fitted.outer, at.tau * residual),
+    )  # fmt: skip
     return LinearMixedResult(
         coefficients=coefficient_table(
             terms, beta, np.sqrt(np.diag(covariance)), ddf, info["level"]
@@ -341,31 +346,3 @@ def _modes(fitted: Fitted) -> tuple[Floats, Floats]:
     )
     outer = at.tau * (at.contrast @ at.b) / (1 + at.tau * at.a)
     return u.T @ (at.factor @ at.factor.T), outer
-
-
-def _variances(fitted: Fitted, back: Floats) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Variance components in units of the response: diagnostics and table."""
-    at, effects, spread = fitted.best.at, fitted.effects, fitted.spread
-    residual = float(at.residual_ss / fitted.criterion.df * spread**2)
-    factor = back @ at.factor
-    covariance = residual * factor @ factor.T
-    variances = np.diag(covariance)
-    rows = [(fitted.cluster, e, "variance", v) for e, v in zip(effects, variances, strict=True)]
-    correlations = {}
-    for j in range(len(effects)):
-        for i in range(0 if fitted.criterion.uncorrelated else j):
-            size = float(np.sqrt(variances[i] * variances[j]))
-            pair = f"{effects[i]}, {effects[j]}"
-            correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
-            rows.append((fitted.cluster, pair, "covariance", float(covariance[i, j])))
-    parts: dict[str, Any] = {
-        "variance_components": dict(zip(effects, variances.tolist(), strict=True)),
-        "random_covariance": pd.DataFrame(covariance, index=effects, columns=effects),
-        "correlations": correlations,
-        "residual_variance": residual,
-    }
-    if fitted.outer is not None:
-        parts["outer_variance"] = at.tau * residual
-        rows.append((fitted.outer, "Intercept", "variance", at.tau * residual))
-    rows.append(("residual", "residual", "variance", residual))
-    return parts, pd.DataFrame(rows, columns=["group", "term", "measure", "estimate"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -232,3 +233,50 @@ def _fai_cornelius(df: Floats) -> float:
         return 2.0
     total = float((df / (df - 2)).sum())
     return 2 * total / (total - df.size)
+
+
+def variance_components(
+    covariance: Floats,
+    residual: float,
+    effects: list[str],
+    cluster: str,
+    correlated: bool,
+    outer: tuple[str, float] | None = None,
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Variance components of a fit, for its diagnostics and as its table.
+
+    Parameters
+    ----------
+    covariance
+        Of the random effects, (q, q), in units of the response.
+    residual
+        Residual variance.
+    effects
+        Names of the random effects.
+    cluster
+        Name of the grouping.
+    correlated
+        Whether the covariances were estimated.
+    outer
+        Name and variance of the outer grouping.
+    """
+    variances = np.diag(covariance)
+    rows = [(cluster, e, "variance", v) for e, v in zip(effects, variances, strict=True)]
+    correlations = {}
+    for j in range(len(effects)):
+        for i in range(j if correlated else 0):
+            size = float(np.sqrt(variances[i] * variances[j]))
+            pair = f"{effects[i]}, {effects[j]}"
+            correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
+            rows.append((cluster, pair, "covariance", float(covariance[i, j])))
+    parts: dict[str, Any] = {
+        "variance_components": dict(zip(effects, variances.tolist(), strict=True)),
+        "random_covariance": pd.DataFrame(covariance, index=effects, columns=effects),
+        "correlations": correlations,
+        "residual_variance": residual,
+    }
+    if outer is not None:
+        parts["outer_variance"] = outer[1]
+        rows.append((outer[0], "Intercept", "variance", outer[1]))
+    rows.append(("residual", "residual", "variance", residual))
+    return parts, pd.DataFrame(rows, columns=["group", "term", "measure", "estimate"])

@@ -13,7 +13,7 @@ from scipy import special
 from .formulas import Design
 from .inputs import numbers
 from .mixed_factor import SINGULAR
-from .mixed_result import LinearMixedResult
+from .mixed_result import LinearMixedResult, variance_components
 from .mixed_serial import SerialCriterion, Series
 from .mixed_serial_inference import small_sample
 from .mixed_serial_optimise import SerialOptimum, minimise
@@ -114,8 +114,9 @@ def serial_result(
     sigma2 = float(at.residual_ss / criterion.df * spread**2)
     back = np.asarray(np.linalg.inv(scale.triangle), float)
     factor = back @ at.factor
-    correlated = criterion.rows.size > criterion.q
-    parts, table = _variances(sigma2 * factor @ factor.T, sigma2, effects, correlated, labels.name)
+    parts, table = variance_components(
+        sigma2 * factor @ factor.T, sigma2, effects, str(labels.name), not criterion.uncorrelated
+    )
     phi = _phi(criterion, best, rows.residual == "ar1", level)
     at_unit = 0.0 if best.independent else series.phi(float(best.theta[-1]))
     terms, k = built.terms, p + int(rows.template.sum()) + 2
@@ -156,29 +157,6 @@ def serial_result(
         _small=small,
         _unscale=unscale,
     )
-
-
-def _variances(
-    covariance: Floats, sigma2: float, effects: list[str], correlated: bool, cluster: Any
-) -> tuple[dict[str, Any], pd.DataFrame]:
-    """Variance components: diagnostics and table."""
-    variances = np.diag(covariance)
-    rows = [(cluster, e, "variance", v) for e, v in zip(effects, variances, strict=True)]
-    correlations = {}
-    for j in range(len(effects)):
-        for i in range(j if correlated else 0):
-            size = float(np.sqrt(variances[i] * variances[j]))
-            pair = f"{effects[i]}, {effects[j]}"
-            correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
-            rows.append((cluster, pair, "covariance", float(covariance[i, j])))
-    rows.append(("residual", "residual", "variance", sigma2))
-    parts = {
-        "variance_components": dict(zip(effects, variances.tolist(), strict=True)),
-        "random_covariance": pd.DataFrame(covariance, index=effects, columns=effects),
-        "correlations": correlations,
-        "residual_variance": sigma2,
-    }
-    return parts, pd.DataFrame(rows, columns=["group", "term", "measure", "estimate"])
 
 
 def _phi(
