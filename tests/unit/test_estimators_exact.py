@@ -94,6 +94,7 @@ def test_rate_ratio_survives_extreme_exposures() -> None:
         lambda: paired_exact([np.inf]),
         lambda: paired_exact([1e200]),
         lambda: paired_exact(["a"]),
+        lambda: paired_exact([[7, 5], [8, 4]]),
     ],
 )
 def test_wrong_input_is_refused(call: Callable[[], Result]) -> None:

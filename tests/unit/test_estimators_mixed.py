@@ -391,6 +391,13 @@ def test_contrasts_and_new_rows_are_checked() -> None:
     fit = linear_mixed("pain ~ week + arm", d, "patient")
     with pytest.raises(InvalidInput, match="3 finite weights"):
         fit.contrast([[1, 0]])
+    for wrong in ("week", {"a": {"week": "x"}}, {"week": 1}, {"a": {"week": np.nan}}, {}):
+        with pytest.raises(InvalidInput, match="3 finite weights"):
+            fit.contrast(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidInput, match="3 finite weights"):
+        fit.joint_test(np.empty((0, 3)))
+    with pytest.raises(InvalidInput, match="no term 'dose'"):
+        fit.contrast({"a": {"dose": 1}})
     with pytest.raises(InvalidInput, match="depend"):
         fit.joint_test([[0, 1, 0], [0, 2, 0]])
     with pytest.raises(InvalidInput, match="never saw"):

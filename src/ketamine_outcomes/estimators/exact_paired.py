@@ -62,7 +62,7 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     Raises
     ------
     InvalidInput
-        No pair is complete, or a difference is infinite or not a number.
+        No pair is complete, two values per pair, or a difference is infinite or not a number.
 
     Notes
     -----
@@ -78,7 +78,12 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     [0.25]
     """
     check_level(level)
-    values = floats(differences, "differences").reshape(-1)
+    values = np.atleast_1d(floats(differences, "differences"))
+    if values.size != len(values):
+        raise InvalidInput(
+            "differences takes one number per pair: subtract one value from the other first"
+        )
+    values = values.reshape(-1)
     x = values[~np.isnan(values)]
     if x.size == 0:
         raise InvalidInput("no pair has both values")

@@ -214,16 +214,25 @@ class LinearMixedResult(Result):
         self, weights: ArrayLike | Mapping[str, Mapping[str, float]]
     ) -> tuple[Floats, Sequence[str]]:
         terms = list(self.coefficients["term"])
-        if isinstance(weights, Mapping):
-            unknown = sorted({t for w in weights.values() for t in w} - set(terms))
-            if unknown:
-                raise InvalidInput(f"no term {', '.join(map(repr, unknown))} in the model")
-            rows = [[float(w.get(t, 0.0)) for t in terms] for w in weights.values()]
-            return np.array(rows).reshape(-1, len(terms)), list(weights)
-        matrix = np.atleast_2d(np.asarray(weights, float))
-        if matrix.ndim != 2 or matrix.shape[1] != len(terms) or not np.isfinite(matrix).all():
-            raise InvalidInput(f"a contrast needs {len(terms)} finite weights, one per term")
-        return matrix, [str(i + 1) for i in range(len(matrix))]
+        names: Sequence[str] | None = None
+        try:
+            if isinstance(weights, Mapping):
+                unknown = sorted({t for w in weights.values() for t in w} - set(terms))
+                names = list(weights)
+                weights = [[w.get(t, 0.0) for t in terms] for w in weights.values()]
+            else:
+                unknown = []
+            matrix = np.atleast_2d(np.asarray(weights, float))
+        except (AttributeError, TypeError, ValueError):
+            matrix, unknown = np.empty((0, 0)), []
+        if unknown:
+            raise InvalidInput(f"no term {', '.join(map(repr, unknown))} in the model")
+        if matrix.shape[1:] != (len(terms),) or not len(matrix) or not np.isfinite(matrix).all():
+            raise InvalidInput(
+                f"a contrast needs {len(terms)} finite weights, one per term, or "
+                "{name: {term: weight}}"
+            )
+        return matrix, names or [str(i + 1) for i in range(len(matrix))]
 
 
 def _fai_cornelius(df: Floats) -> float:
