@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from golden_support import CLOSED, agree, by_term, frame, golden
 
@@ -51,3 +52,19 @@ def test_clusters_of_quantile_dietox_cluster() -> None:
         agree(c["std_error"], by_term(one["se"], c["term"]), CLOSED, "std_error")
         agree(fit.table["bandwidth"], [one["bandwidth"]], CLOSED, "bandwidth")
         assert fit.diagnostics["n_clusters"] == one["n_clusters"]
+
+
+def test_of_several_best_lines_the_one_of_quantreg_is_given() -> None:
+    # coef(quantreg::rq(y ~ x + g + z, tau = 0.5, method = "br")); rounding decides the path
+    rows = pd.DataFrame(
+        {
+            "x": [0, 2, 2, 1, 3, 4, 4, 4, 3, 1, 2, 0, 2, 4, 2, 4, 3, 0, 0, 4],
+            "g": list("acaaabcbacbbbbabbcbb"),
+            "z": [1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 0, 0, 1],
+            "y": [3, 6, 5, 2, 6, 9, 2, 8, 7, 1, -4, -1, 3, 9, 7, 9, 8, -3, 5, 7],
+        }
+    )
+    fit = quantile_regression("y ~ x + g + z", rows, 0.5)
+    assert not fit.table["unique"].iloc[0]
+    r = {"Intercept": 7 / 3, "x": 4 / 3, "g[T.b]": 2 / 3, "g[T.c]": -10 / 3, "z": 2 / 3}
+    agree(fit.coefficients["estimate"], by_term(r, fit.coefficients["term"]), CLOSED, "estimate")

@@ -3,7 +3,7 @@
 The modified simplex of Barrodale & Roberts (1974), Commun ACM 17:319-320, for the loss of Koenker
 & d'Orey (1987), Appl Stat 36:383-393: a step goes through as many rows as lower the loss. Its path,
 and so the line it gives where several have the same loss, is that of `rq(method = "br")` of R's
-quantreg but for ties decided by rounding. Many rows: those far from a first line are held on their
+quantreg: each number is rounded as there. Many rows: those far from a first line are held on their
 side and checked afterwards (Portnoy & Koenker 1997, Stat Sci 12:279-300).
 """
 
@@ -74,7 +74,8 @@ class _Tableau:
     """Rows: observations, or parameters once they entered. Columns: what is at 0.
 
     An observation is its residual, turned so that it is positive: `side` 1 above the line, -1
-    below. Labels from n on are the parameters.
+    below. Labels from n on are the parameters. `gain` is twice the fall of the loss per unit of
+    each column; of the opposite of a parameter it is -gain, of an observation -gain - 2.
     """
 
     def __init__(self, x: Floats, y: Floats, q: float, slope: Floats) -> None:
@@ -82,32 +83,22 @@ class _Tableau:
         # powers of two leave every digit as it is, so that ties stay ties
         self.size = 2.0 ** np.frexp(np.abs(x).max(axis=0))[1]
         self.unit = 2.0 ** float(np.frexp(np.abs(y).max())[1])
-        self.q, self.slope = q, slope / self.size
         self.side = np.where(y >= 0, 1.0, -1.0)
         self.body = np.c_[x / self.size, y / self.unit] * self.side[:, None]
         self.label, self.column = np.arange(self.n), np.arange(self.n, self.n + self.p)
         self.turn = np.ones(self.p)
-
-    def costs(self, label: Ints, side: Floats) -> Floats:
-        """Loss per unit of what the labels stand for."""
-        parameter = label >= self.n
-        own = side * self.slope[np.where(parameter, label - self.n, 0)]
-        return np.where(parameter, own, np.where(side > 0, self.q, 1 - self.q))
-
-    def gains(self) -> tuple[Floats, Floats]:
-        """Fall of the loss per unit of each column, and per unit of its opposite."""
-        through = self.costs(self.label, self.side) @ self.body[:, : self.p]
-        return (
-            through - self.costs(self.column, self.turn),
-            -through - self.costs(self.column, -self.turn),
-        )
+        # one after the other: another order rounds otherwise
+        below = np.cumsum(self.body[:, :-1] * (1 - self.side)[:, None], axis=0)[-1]
+        within = np.cumsum(self.body[:, :-1] * self.side[:, None], axis=0)[-1]
+        self.gain = below + 2 * within * q - 2 * slope / self.size
 
     def flip(self, j: int) -> None:
         """Take the opposite of a column."""
         self.body[:, j] *= -1
+        self.gain[j] *= -1
         self.turn[j] *= -1
 
-    def leaving(self, j: int, gain: float) -> int:
+    def leaving(self, j: int) -> int:
         """The row at which column j stops; rows before it, where the loss still falls, turn."""
         steps = self.body[:, j]
         rows = np.flatnonzero((steps > TOLERANCE) & (self.label < self.n))
@@ -116,9 +107,10 @@ class _Tableau:
             nearest = int(np.argmin(reach[: last + 1]))
             out = int(rows[nearest])
             reach[nearest], rows[nearest] = reach[last], rows[last]
-            gain -= float(self.body[out, j])
-            if gain <= TOLERANCE:
+            passed = self.body[out, : self.p]
+            if self.gain[j] - passed[j] - passed[j] <= TOLERANCE:
                 return out
+            self.gain = self.gain - passed - passed
             self.body[out] *= -1
             self.side[out] *= -1
         raise NotEstimable("the check loss has no minimum")
@@ -131,6 +123,9 @@ class _Tableau:
         self.body[out] = row
         self.body[:, j] = -steps / centre
         self.body[out, j] = 1 / centre
+        gain = self.gain[j]
+        self.gain = self.gain - gain * row[: self.p]
+        self.gain[j] = -gain / centre
         self.label[out], self.column[j] = self.column[j], self.label[out]
         self.side[out], self.turn[j] = self.turn[j], self.side[out]
 
@@ -144,24 +139,23 @@ def _simplex(x: Floats, y: Floats, q: float, slope: Floats) -> Vertex:
     """Minimise the check loss plus slope' beta."""
     t = _Tableau(x, y, q, slope)
     for entered in range(t.p):  # every parameter enters, the steepest first
-        forth, back = t.gains()
         waiting = np.flatnonzero(t.column >= t.n)
-        steepness = np.maximum(forth, back)[waiting] * t.size[t.column[waiting] - t.n]
+        steepness = np.abs(t.gain[waiting]) * t.size[t.column[waiting] - t.n]
         j = int(waiting[np.argmax(steepness)])
-        if back[j] > forth[j]:
+        if t.gain[j] < 0:
             t.flip(j)
-        out = t.leaving(j, float(max(forth[j], back[j])))
+        out = t.leaving(j)
         t.pivot(out, j)
         t.to_top(out, entered)
     for _ in range(PIVOTS * t.p + 1000):
-        forth, back = t.gains()
-        best = np.maximum(forth, back)
+        best = np.where(t.gain < 0, -t.gain - 2, t.gain)
         j = int(np.argmax(best))
         if best[j] <= TOLERANCE:
             beta = np.empty(t.p)
             beta[t.label[: t.p] - t.n] = t.side[: t.p] * t.body[: t.p, t.p] * t.unit
-            return Vertex(beta / t.size, t.column.copy(), bool(best[j] < -1e-9))
-        if back[j] > forth[j]:
+            return Vertex(beta / t.size, t.column.copy(), bool(best[j] < -2e-9))
+        if t.gain[j] < 0:
             t.flip(j)
-        t.pivot(t.leaving(j, float(best[j])), j)
+            t.gain[j] -= 2
+        t.pivot(t.leaving(j), j)
     raise NotEstimable("the check loss was not minimised")
