@@ -500,6 +500,14 @@ def test_many_exact_ties() -> None:
         fit(pd.concat([d] * 4), "x", ties="exact")
 
 
+def test_the_scale_of_the_weights_does_not_end_the_climb_early(rows: pd.DataFrame) -> None:
+    def at(scale: float) -> pd.DataFrame:
+        scaled = rows.assign(w=rows["w"] * scale)
+        return fit(scaled, "x * arm", entry="entry", weights="w", ties="breslow").coefficients
+
+    np.testing.assert_allclose(at(1)[NUMBERS], at(1e-9)[NUMBERS], rtol=1e-10)
+
+
 def test_monotone_in_a_combination_of_terms() -> None:
     d = pd.DataFrame(
         {
