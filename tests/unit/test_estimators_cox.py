@@ -574,3 +574,20 @@ def test_firth_that_runs_away_is_refused_without_a_warning() -> None:
         except NotEstimable:
             return
     assert np.isfinite(fit.coefficients[["estimate", "std_error", "p_value"]]).all(axis=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_proportional_hazards_at_one_informative_time() -> None:
+    d = pd.DataFrame(
+        {
+            "t": [0, 1, 1, 1, 1, 2, 2],
+            "from": [-1, 0, -2, -1, -2, -1, 1],
+            "e": [1, 0, 1, 0, 1, 1, 0],
+            "s": [2, 1, 1, 1, 1, 2, 2],
+            "x": [0, 2, 1, 1, 2, 0, 0],
+            "w": [2.3, 0.01, 0.5, 1.0, 1.0, 1.0, 0.01],
+        }
+    )
+    model = cox("x", d, "t", "e", "from", "w", "s")
+    for transform in ("km", "rank", "identity"):
+        assert model.proportional_hazards_test(transform)["statistic"].isna().all()

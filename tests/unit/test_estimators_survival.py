@@ -592,3 +592,11 @@ def test_rmst_has_no_ratio_to_zero_and_no_test_without_variation() -> None:
     assert table.loc["difference", "estimate"] == pytest.approx(2)
     ratio = table.loc["ratio", ["estimate", "std_error", "p_value", "ci_low", "ci_high"]]
     assert ratio.isna().all()
+
+
+def test_logrank_of_groups_that_are_strata_is_refused_whatever_the_rounding() -> None:
+    rows = pd.DataFrame(
+        {"t": [1, 3, 3, 1, 3, 2, 3], "e": [1, 0, 0, 1, 1, 1, 1], "s": [3, 1, 3, 1, 3, 3, 3]}
+    )
+    with pytest.raises(NotEstimable, match="never at risk together"):
+        est.logrank(rows, "t", "e", "s", strata="s", rho=0.7)
