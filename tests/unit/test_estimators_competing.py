@@ -270,6 +270,23 @@ def test_equal_groups_score_0(rows: pd.DataFrame) -> None:
     assert gray_test(twice, "time", "event", "g").table["statistic"][0] == pytest.approx(0)
 
 
+@pytest.mark.filterwarnings("error")
+def test_log_log_limits_of_an_incidence_close_to_one() -> None:
+    rows = pd.DataFrame({"t": [1, 2, 3], "e": [1, 1, 0], "w": [1, 1, 1e-6]})
+    curve = aalen_johansen(rows, "t", "e", weights="w", ci="log-log").curve
+    assert curve["ci_low"].between(0, 1).all() and curve["ci_high"].between(0, 1).all()
+
+
+def test_gray_when_the_pooled_incidence_reaches_one() -> None:
+    event, group = [1, 1, 1, 1, 2, 1, 1, 1], list("abbcbccc")
+    rows = pd.DataFrame({"t": [1, 1, 1, 1, 1, 2, 2, 3], "e": event, "g": group})
+    # R: cuminc(t, e, g)$Tests; at the last event only one group is at risk
+    assert gray_test(rows, "t", "e", "g").table["statistic"][0] == pytest.approx(2.041666666666667)
+    rows = rows.assign(t=[1, 1, 1, 1, 2, 2, 3, 3], e=1, g=list("aaaabcbc"))
+    with pytest.raises(NotEstimable, match="reaches 1"):  # cuminc: NA/NaN/Inf in foreign call
+        gray_test(rows, "t", "e", "g")
+
+
 def test_gray_refuses(rows: pd.DataFrame) -> None:
     with pytest.raises(InvalidInput, match="one group"):
         gray_test(rows.assign(g=1), "time", "event", "g")
@@ -298,6 +315,18 @@ def test_fine_gray_weights_are_numbers_of_equal_rows(rows: pd.DataFrame) -> None
         new = rows[:2]
         same(once.predict_incidence(new, [3, 9])[["estimate", "std_error"]],
              many.predict_incidence(new, [3, 9])[["estimate", "std_error"]])  # fmt: skip
+
+
+@pytest.mark.parametrize("entry", [None, "entry"])
+def test_fine_gray_does_not_see_the_scale_of_the_weights(
+    entry: str | None, rows: pd.DataFrame
+) -> None:
+    small = rows.assign(w=rows["copies"] * 1e-9)
+    one, other = (
+        fine_gray("x", rows.assign(w=w), "time", "event", weights="w", entry=entry)
+        for w in (rows["copies"], small["w"])
+    )
+    same(one.coefficients, other.coefficients)
 
 
 def test_fine_gray_leaves_rows_of_weight_0_out(rows: pd.DataFrame) -> None:

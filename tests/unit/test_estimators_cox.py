@@ -503,6 +503,14 @@ def test_many_exact_ties() -> None:
         fit(pd.concat([d] * 4), "x", ties="exact")
 
 
+def test_the_scale_of_the_weights_does_not_end_the_climb_early(rows: pd.DataFrame) -> None:
+    def at(scale: float) -> pd.DataFrame:
+        scaled = rows.assign(w=rows["w"] * scale)
+        return fit(scaled, "x * arm", entry="entry", weights="w", ties="breslow").coefficients
+
+    np.testing.assert_allclose(at(1)[NUMBERS], at(1e-9)[NUMBERS], rtol=1e-10)
+
+
 def test_monotone_in_a_combination_of_terms() -> None:
     d = pd.DataFrame(
         {
@@ -569,3 +577,20 @@ def test_firth_that_runs_away_is_refused_without_a_warning() -> None:
         except NotEstimable:
             return
     assert np.isfinite(fit.coefficients[["estimate", "std_error", "p_value"]]).all(axis=None)
+
+
+@pytest.mark.filterwarnings("error")
+def test_proportional_hazards_at_one_informative_time() -> None:
+    d = pd.DataFrame(
+        {
+            "t": [0, 1, 1, 1, 1, 2, 2],
+            "from": [-1, 0, -2, -1, -2, -1, 1],
+            "e": [1, 0, 1, 0, 1, 1, 0],
+            "s": [2, 1, 1, 1, 1, 2, 2],
+            "x": [0, 2, 1, 1, 2, 0, 0],
+            "w": [2.3, 0.01, 0.5, 1.0, 1.0, 1.0, 0.01],
+        }
+    )
+    model = cox("x", d, "t", "e", "from", "w", "s")
+    for transform in ("km", "rank", "identity"):
+        assert model.proportional_hazards_test(transform)["statistic"].isna().all()

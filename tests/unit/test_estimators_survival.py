@@ -606,3 +606,11 @@ def test_a_recurrence_at_the_time_of_death_comes_before_it() -> None:
     curve = est.mean_cumulative_function(d, "day", "event", "id", terminal=2).curve
     assert curve["estimate"].tolist() == pytest.approx([1 / 3, 1 / 3, 1 / 3 + 1 / 2, 5 / 6])
     assert curve["n_at_risk"].tolist() == [3, 3, 2, 1]
+
+
+def test_logrank_of_groups_that_are_strata_is_refused_whatever_the_rounding() -> None:
+    rows = pd.DataFrame(
+        {"t": [1, 3, 3, 1, 3, 2, 3], "e": [1, 0, 0, 1, 1, 1, 1], "s": [3, 1, 3, 1, 3, 3, 3]}
+    )
+    with pytest.raises(NotEstimable, match="never at risk together"):
+        est.logrank(rows, "t", "e", "s", strata="s", rho=0.7)

@@ -335,6 +335,7 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
     """
     beta, fit, moved = np.zeros(len(terms)), null, np.inf
     spread = gram(sets.x, np.full(len(sets.x), 1 / len(sets.x)))
+    unit = float(sets.weight[sets.died].mean())  # the likelihood scales with the weights
     for step_number in range(1, MAX_STEPS + 1):
         try:
             step = _solve(fit.information, fit.score)
@@ -343,7 +344,7 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
         length = float(step @ fit.score)  # squared, in standard errors
         proposed = moments(sets, beta + step)
         halvings = 0
-        slack = 1e-13 * (1 + abs(fit.log_likelihood))
+        slack = 1e-13 * (unit + abs(fit.log_likelihood))
         while not proposed.log_likelihood >= fit.log_likelihood - slack and halvings < MAX_HALVINGS:
             halvings += 1
             step = step / 2
@@ -354,9 +355,9 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
         beta, fit = beta + step, proposed
         before, moved = moved, float(np.sqrt(step @ spread @ step))
         if moved > STILL_MOVING:
-            if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > before / 4:
+            if gain <= FLAT * (unit + abs(fit.log_likelihood)) and moved > before / 4:
                 _monotone(step, terms)
-        elif length <= ENOUGH and not halvings:
+        elif length <= ENOUGH * unit and not halvings:
             return beta, fit, step_number
     if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
         _monotone(beta, terms)

@@ -12,6 +12,7 @@ from .cox_likelihood import information
 from .results import Floats, InvalidInput, NotEstimable, check_choice, check_flag
 
 TRANSFORMS = ("km", "rank", "identity", "log")
+ROUNDING = 1e-12  # an information below it, relative to that of the coefficients, is 0
 SINGULAR = 1e-10  # smallest variance left by the coefficients, relative to that without them
 
 
@@ -43,7 +44,9 @@ def score_test(fitted: Fitted, transform: str, terms: bool) -> pd.DataFrame:
     else:
         groups = {t: [i] for i, t in enumerate(fitted.built.terms)}
     groups = groups | {"global": list(range(len(score)))}
-    unit = 1 / np.sqrt(np.diag(full))
+    size = np.diag(full)
+    told = size > ROUNDING * np.diag(plain)  # else g is level wherever the covariate varies
+    unit = np.where(told, 1 / np.sqrt(np.where(told, size, 1.0)), 0.0)
     score, variance = score * unit, variance * np.outer(unit, unit)
     statistic = [_quadratic(score[c], variance[np.ix_(c, c)]) for c in groups.values()]
     df = [len(c) for c in groups.values()]

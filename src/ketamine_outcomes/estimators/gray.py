@@ -12,6 +12,7 @@ from .inputs import codes, complete_rows, require_columns, survival_times
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result
 
 SINGULAR = 1e-7  # as the tolerance of R's qr
+ROUNDING = 1e-12  # a share below it is 0
 
 
 def gray_test(
@@ -102,9 +103,10 @@ def gray_test(
 
 
 def _chi_square(score: Floats, variance: Floats, cause: int) -> float:
-    scale = np.sqrt(np.diag(variance))
-    singular = not bool((scale > 0).all())
+    spread = np.diag(variance)
+    singular = not bool((spread > 0).all())
     if not singular:
+        scale = np.sqrt(spread)
         unit = variance / np.outer(scale, scale)
         singular = np.linalg.eigvalsh(unit)[0] <= SINGULAR
     if singular:
@@ -150,7 +152,13 @@ def _score(stop: Floats, kind: Ints, label: Ints, n_groups: int) -> tuple[Floats
     score = (own - expected[:, None] * full * free).sum(axis=0)
     pooled = np.cumsum(events / full_sum)
     pooled_before = np.r_[0.0, pooled[:-1]]
-    hazard = events / full_sum / (1 - pooled_before)
+    left = np.where((present.sum(axis=1) > 1) & (events > 0), 1 - pooled_before, 1.0)
+    if (np.abs(left) <= ROUNDING).any():
+        raise NotEstimable(
+            "the incidence of all groups together reaches 1 while some are still compared, so "
+            "that the test has no variance: end follow-up before"
+        )
+    hazard = events / full_sum / left  # one group alone is compared with nobody
     variance = np.zeros((n_groups, n_groups))
     share = full / full_sum[:, None]
     ratio = np.where(after > 0, (1 - pooled)[:, None] / np.where(after > 0, after, 1.0), 0.0)

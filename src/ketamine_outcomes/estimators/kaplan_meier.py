@@ -36,7 +36,7 @@ def probability_interval(
     """
     check_choice(ci, INTERVALS, "ci")
     z = float(special.ndtri((1 + level) / 2))
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         if ci == "plain":
             low, high = estimate - z * std_error, estimate + z * std_error
         elif ci == "log":

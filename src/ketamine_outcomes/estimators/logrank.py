@@ -11,6 +11,7 @@ from scipy import special
 from .inputs import codes, complete_rows, require_columns, survival_times
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result
 
+ROUNDING = 1e-12  # a variance below it, relative to its parts, is 0
 SINGULAR = 1e-9  # smallest eigenvalue of the correlation of observed - expected
 
 
@@ -132,7 +133,10 @@ def _scores(
     share = at_risk / n[:, None]
     weight = _survival_before(line[has_event] // values.size, d / n) ** rho if rho else np.ones(m)
     spread = weight**2 * d * (n - d) / np.maximum(n - 1, 1)
-    covariance = np.diag(spread @ share) - (share * spread[:, None]).T @ share
+    gross = spread @ share
+    covariance = np.diag(gross) - (share * spread[:, None]).T @ share
+    alone = np.diag(covariance) <= ROUNDING * gross  # at every event: what is left is rounding
+    covariance[alone], covariance[:, alone] = 0.0, 0.0
     return weight @ deaths, (weight * d) @ share, covariance
 
 

@@ -221,13 +221,14 @@ def _newton(
 ) -> tuple[Floats, Moments, int]:
     """Maximise the pseudo-likelihood (covariates in standard deviations)."""
     beta, fit = np.zeros(len(terms)), null
+    unit = float(weight[sets.events].mean())  # the likelihood scales with the weights
     for step_number in range(1, MAX_STEPS + 1):
         try:
             step = linalg.cho_solve(linalg.cho_factor(fit.information), fit.score)
         except linalg.LinAlgError:
             raise _monotone(beta, terms) from None
         proposed = moments(sets, x, weight, beta + step)
-        slack = 1e-13 * (1 + abs(fit.log_likelihood))
+        slack = 1e-13 * (unit + abs(fit.log_likelihood))
         halvings = 0
         while not (
             proposed.log_likelihood >= fit.log_likelihood - slack
@@ -245,7 +246,7 @@ def _newton(
         moved = float(np.abs(step).max())
         if moved < 1e-10 * (1 + float(np.abs(beta).max())) or (gain <= 0 and moved < 1e-8):
             return beta, fit, step_number
-        if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > STILL_MOVING:
+        if gain <= FLAT * (unit + abs(fit.log_likelihood)) and moved > STILL_MOVING:
             raise _monotone(step, terms)
     raise _monotone(beta, terms)
 
