@@ -31,6 +31,7 @@ from .subdistribution_weights import RiskSets, risk_sets
 
 MAX_STEPS = 60
 FLAT = 1e-11  # relative gain below which the likelihood is flat
+ENORMOUS = 10.0  # standard deviation of a linear predictor that separates rather than fits
 STILL_MOVING = 1e-4  # step, in standard deviations of a covariate, that a flat likelihood allows
 
 
@@ -245,6 +246,8 @@ def _newton(
         beta, fit = beta + step, proposed
         moved = float(np.abs(step).max())
         if moved < 1e-10 * (1 + float(np.abs(beta).max())) or (gain <= 0 and moved < 1e-8):
+            if float(np.std(x @ beta)) > ENORMOUS:
+                raise _monotone(beta, terms)
             return beta, fit, step_number
         if gain <= FLAT * (1 + abs(fit.log_likelihood)) and moved > STILL_MOVING:
             raise _monotone(step, terms)
