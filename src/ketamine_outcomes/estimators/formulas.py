@@ -164,6 +164,8 @@ def design(
     intercept
         False takes the intercept out after coding (hazard models).
     """
+    from formulaic.errors import DataMismatchWarning
+
     extra = require_columns(data, also)
     parsed = _formula(formula, response, intercept)
     used = require_columns(data, _columns(formula, parsed))
@@ -173,9 +175,10 @@ def design(
     for name in used:
         rows[name] = readable(rows[name])
     try:
-        with np.errstate(all="ignore"):  # what is not finite is refused
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # what is not finite is refused
+            warnings.simplefilter("error", DataMismatchWarning)  # levels left out of C(x, levels=)
             matrices = parsed.get_model_matrix(rows, na_action="raise", context=FUNCTIONS)
-    except _formula_errors() as error:
+    except (*_formula_errors(), DataMismatchWarning) as error:
         raise InvalidInput(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
         ) from None
@@ -190,7 +193,8 @@ def design(
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput("the formula gives something else than numbers") from None
     if left is not None:
-        if left.ndim == 2 and left.shape[1] != 1:
+        factors = matrices.lhs.model_spec.encoder_state.values()
+        if left.shape[1] != 1 or any(kind.value == "categorical" for kind, _ in factors):
             raise InvalidInput("the response must be one numeric column")
         y = left.reshape(-1)
         if not np.isfinite(y).all():
