@@ -78,7 +78,10 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     [0.25]
     """
     check_level(level)
-    values = floats(differences, "differences").reshape(-1)
+    values = np.atleast_1d(floats(differences, "differences"))
+    if values.size != len(values):
+        raise InvalidInput("differences must be one number per pair: subtract the columns of pairs")
+    values = values.reshape(-1)
     x = values[~np.isnan(values)]
     if x.size == 0:
         raise InvalidInput("no pair has both values")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,7 +60,8 @@ def gray_test(
     >>> gray_test(rows, "t", "e", "g").table["df"].tolist()
     [1]
     """
-    asked = list(cause) if isinstance(cause, Iterable) else [cause]
+    several = pd.api.types.is_list_like(cause)  # an array without dimensions is Iterable, too
+    asked: list[Any] = pd.Series(cause, dtype=object).tolist() if several else [cause]
     if not asked or not all(isinstance(k, int | np.integer) and k >= 1 for k in asked):
         raise InvalidInput("cause must be a whole number from 1 on, or several of them")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, strata]))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from .inputs import codes, complete_rows, require_columns, survival_times
-from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result, as_float
 
 SINGULAR = 1e-9  # smallest eigenvalue of the correlation of observed - expected
 
@@ -64,7 +62,7 @@ def logrank(
     >>> logrank(rows, "t", "e", "g").table["statistic"].round(4).tolist()
     [0.6154]
     """
-    if not isinstance(rho, Real) or not 0 <= rho < np.inf:
+    if not 0 <= as_float(rho) < np.inf:
         raise InvalidInput("rho must be 0 (log-rank) or above, for example 1 (Peto-Peto)")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, entry, strata]))
     start, stop, cause = survival_times(rows, time, event, entry)
