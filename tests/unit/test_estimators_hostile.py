@@ -190,3 +190,19 @@ def test_firth_does_not_mind_where_a_covariate_lies(rows: pd.DataFrame, shift: f
     np.testing.assert_allclose(
         got.drop("term").astype(float), want.drop("term").astype(float), rtol=1e-6
     )
+
+
+@pytest.mark.parametrize("name", ["1", "0", "", "Intercept"])
+def test_a_column_is_not_taken_for_the_intercept(rows: pd.DataFrame, name: str) -> None:
+    with pytest.raises(InvalidInput, match="rename it"):
+        est.gee(f"y ~ `{name}`", rows.rename(columns={"x": name}), "site", "gaussian")
+
+
+@pytest.mark.parametrize("option", ["weights", "strata", "cluster", "offset"])
+def test_a_column_named_0_is_not_left_out(rows: pd.DataFrame, option: str) -> None:
+    column = {"weights": "entry", "strata": "b", "cluster": "site", "offset": "y"}[option]
+    data = rows.assign(entry=rows["entry"] + 0.5)
+    want = est.cox("x", data, "time", "hit", **{option: column})
+    zero = data.rename(columns={column: 0})
+    got = est.cox("x", zero, "time", "hit", **{option: 0})  # type: ignore[arg-type]
+    pd.testing.assert_frame_equal(got.coefficients, want.coefficients)

@@ -80,6 +80,10 @@ def _formula(formula: str, response: bool, intercept: bool = True) -> Any:
 
     if not isinstance(formula, str) or not formula.strip():
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
+    if {"", "0", "1"} & set(BACKTICKS.findall(formula)) or re.search(r"\bIntercept\b", formula):
+        raise InvalidInput(
+            "formulaic takes a column named Intercept, 1, 0 or nothing for the intercept: rename it"
+        )
     try:
         # the baseline hazard is an intercept: "0 + arm" codes as "arm" there, as in coxph
         parsed = Formula(formula if intercept else f"{formula} + 1")

@@ -69,7 +69,7 @@ def gray_test(
     label, levels = codes(rows, group)
     if len(levels) < 2:
         raise InvalidInput(f"column {group!r} holds one group: the test compares two or more")
-    stratum = codes(rows, strata)[0] if strata else np.zeros(len(rows), np.int64)
+    stratum = codes(rows, strata)[0] if strata is not None else np.zeros(len(rows), np.int64)
     order = np.argsort(stratum, kind="stable")
     blocks = np.split(order, np.cumsum(np.bincount(stratum))[:-1])
     df = len(levels) - 1

@@ -72,7 +72,7 @@ def logrank(
     died = cause > 0
     if not died.any():
         raise NotEstimable("no event was observed: there is nothing to compare")
-    stratum = codes(rows, strata)[0] if strata else np.zeros(len(rows), np.int64)
+    stratum = codes(rows, strata)[0] if strata is not None else np.zeros(len(rows), np.int64)
     observed, expected, covariance = _scores(start, stop, died, label, stratum, len(levels), rho)
     statistic, df = _chi_square(observed - expected, expected > 0, covariance)
     return Result(

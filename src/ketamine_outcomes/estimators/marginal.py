@@ -196,8 +196,8 @@ def _read(
     built = design(formula, data, [*also, offset, weights])
     if built.y is None:
         raise AssertionError("design() was asked for a response")
-    prior = numbers(built.data, weights) if weights else np.ones(len(built.y))
-    added = numbers(built.data, offset) if offset else np.zeros(len(built.y))
+    prior = numbers(built.data, weights) if weights is not None else np.ones(len(built.y))
+    added = numbers(built.data, offset) if offset is not None else np.zeros(len(built.y))
     return built, built.y, prior, added
 
 
