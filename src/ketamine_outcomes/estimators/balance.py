@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import codes, complete_rows, floats, readable, refuse_extreme, require_columns
+from .inputs import array, codes, complete_rows, floats, readable, refuse_extreme, require_columns
 from .results import Bools, Floats, InvalidInput, NotEstimable, Result
 
 
@@ -79,7 +79,7 @@ def standardised_mean_difference(
     >>> round(standardised_mean_difference([1, 2, 3, 4], [0, 0, 1, 1]), 6)
     2.828427
     """
-    if np.ndim(values) != 1:
+    if array(values, "values").ndim != 1:
         raise InvalidInput("values must be one number or word per row")
     x: pd.Series[Any] = pd.Series(values).reset_index(drop=True)
     g = zero_one(group, "group")
@@ -146,7 +146,9 @@ def effective_sample_size(weights: ArrayLike) -> float:
     >>> effective_sample_size([1, 1, 2, 2])
     3.6
     """
-    w = check_weights(weights, np.size(np.asarray(weights)))
+    if weights is None:
+        raise InvalidInput("weights must be numbers, one per row")
+    w = check_weights(weights, array(weights, "weights").size)
     if w.sum() <= 0:
         raise NotEstimable("the weights sum to 0")
     w = w / w.max()  # no overflow
@@ -200,7 +202,7 @@ def balance(
     column = weights if isinstance(weights, str) else None
     used = require_columns(data, [*names, group, column])
     if column is None:
-        values = None if weights is None else np.asarray(weights)
+        values = None if weights is None else array(weights, "weights")
         if values is not None and values.size != len(data):
             raise InvalidInput(f"there are {values.size} weights for {len(data)} rows")
         column = "weights"
@@ -268,4 +270,5 @@ def _line(
 def _variance(v: Floats, w: Floats) -> float:
     total = w.sum()
     mean = (w @ v) / total
-    return float(w @ (v - mean) ** 2 / (total - (w @ w) / total))
+    free = total - (w @ w) / total
+    return float(w @ (v - mean) ** 2 / free) if free > 0 else np.nan

@@ -159,8 +159,8 @@ def probabilistic_bias(
         raise InvalidInput(f"n_draws must be {MOST_DRAWS} or less")
     if std_error is not None:
         std_error = finite(std_error, "std_error")
-        if std_error < 0:
-            raise InvalidInput("std_error must be 0 or more")
+        if not 0 <= std_error < 100:
+            raise InvalidInput("std_error, of the logarithm, must be 0 or more and less than 100")
     generator = np.random.default_rng(check_whole(seed, "seed", 0))
 
     def draw(given: Distribution, name: str) -> Floats:
@@ -176,7 +176,7 @@ def probabilistic_bias(
 
     possible = (p_1 >= 0) & (p_1 <= 1) & (p_2 >= 0) & (p_2 <= 1) & (g > 0)
     corrected = np.full(n, observed)
-    if min(se_1.min(), sp_1.min(), se_2.min(), sp_2.min()) < 1:
+    if any((share != 1).any() for share in (se_1, sp_1, se_2, sp_2)):
         if risk_2 is None:
             raise InvalidInput("give risk_2, the observed risk in group 2, to correct the outcome")
         base = positive(risk_2, "risk_2")

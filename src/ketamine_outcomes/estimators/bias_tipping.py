@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import inf, isfinite, nan, sqrt
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -19,6 +18,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    as_float,
     check_level,
     t_quantile,
     two_sided_p,
@@ -107,7 +107,7 @@ def tipping_point(
     )
     if (se <= 0).any():
         raise InvalidInput("std_error must be above 0")
-    if not isinstance(df_complete, Real) or not df_complete > 0:
+    if not as_float(df_complete) > 0:
         raise InvalidInput("df_complete must be above 0")
     if (scale == 0).all():
         raise NotEstimable("delta does not move the estimate: no value is shifted")

@@ -88,7 +88,7 @@ def aalen_johansen(
     rows, dropped = complete_rows(data, used)
     rows, weight = case_weights(rows, weights)
     start, stop, code = survival_times(rows, time, event, entry)
-    unit = cluster_codes(rows, cluster) if cluster else None
+    unit = cluster_codes(rows, cluster) if cluster is not None else None
     model_based = variance != "jackknife" and unit is None
     if variance == "aalen" and model_based and weight is not None and (weight % 1 != 0).any():
         raise InvalidInput(
@@ -138,7 +138,7 @@ def aalen_johansen(
             "n_dropped": dropped,
             "n_clusters": n_units,
             "n_events": {int(k): int((code == k).sum()) for k in causes},
-            "variance": "jackknife by cluster" if cluster else variance,
+            "variance": "jackknife by cluster" if cluster is not None else variance,
             "ci": ci,
             "level": level,
         },

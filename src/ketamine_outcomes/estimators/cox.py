@@ -138,10 +138,10 @@ def cox(
     )
     rows, terms = built.data, built.terms
     start, stop, cause = survival_times(rows, time, event, entry)
-    weight = numbers(rows, weights) if weights else np.ones(len(rows))
-    fixed = numbers(rows, offset) if offset else np.zeros(len(rows))
+    weight = numbers(rows, weights) if weights is not None else np.ones(len(rows))
+    fixed = numbers(rows, offset) if offset is not None else np.zeros(len(rows))
     stratum, strata_levels = (
-        codes(rows, strata) if strata else (np.zeros(len(rows), np.int64), ["all"])
+        codes(rows, strata) if strata is not None else (np.zeros(len(rows), np.int64), ["all"])
     )
     x, centre, scale = _standardised(built.x, terms)
     built = replace(built, x=np.empty((0, len(terms))))  # the result keeps the sorted covariates
@@ -235,11 +235,11 @@ def cox(
 
 def _check_options(ties: str, firth: bool, weights: str | None, cluster: str | None) -> None:
     check_choice(ties, TIES, "ties")
-    if firth and (cluster or weights):
+    if firth and (cluster is not None or weights is not None):
         raise InvalidInput("firth=True takes neither weights nor cluster: its likelihood has none")
     if firth and ties == "exact":
         raise InvalidInput("firth=True takes ties='efron' or 'breslow'")
-    if ties == "exact" and (cluster or weights):
+    if ties == "exact" and (cluster is not None or weights is not None):
         raise InvalidInput(
             "ties='exact' takes neither weights nor cluster: use ties='efron' with them"
         )

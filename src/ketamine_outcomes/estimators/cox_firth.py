@@ -144,7 +144,8 @@ def _cross(sets: RiskSets, beta: Floats, j: int, reach: float, top: float, targe
             inside = v
             if abs(v - beta[j]) > FAR * abs(reach):
                 return float(np.copysign(np.inf, reach))
-        slope = float((at.score + firth_score(sets, at))[j])
+        # no information is left: the point lies outside, and has no slope
+        slope = float((at.score + firth_score(sets, at))[j]) if np.isfinite(fall) else 0.0
         step = 2 * fall * (goal - fall) / -slope if slope else float("nan")
         if abs(step) <= 1e-11 * (abs(reach) + abs(v)):
             return v + step

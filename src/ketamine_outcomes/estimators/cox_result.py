@@ -287,7 +287,7 @@ class CoxResult(Result):
         Harrell, Lee & Mark (1996). R: `concordance(fit)$concordance`.
         """
         fitted = self._parts()
-        if fitted.entry or fitted.strata or fitted.weights:
+        if any(n is not None for n in (fitted.entry, fitted.strata, fitted.weights)):
             raise InvalidInput("concordance needs a fit without entry, strata and weights")
         from lifelines.utils import concordance_index  # lazy: 3 s
 

@@ -80,6 +80,10 @@ def _formula(formula: str, response: bool, intercept: bool = True) -> Any:
 
     if not isinstance(formula, str) or not formula.strip():
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
+    if {"", "0", "1"} & set(BACKTICKS.findall(formula)) or re.search(r"\bIntercept\b", formula):
+        raise InvalidInput(
+            "formulaic takes a column named Intercept, 1, 0 or nothing for the intercept: rename it"
+        )
     try:
         # the baseline hazard is an intercept: "0 + arm" codes as "arm" there, as in coxph
         parsed = Formula(formula if intercept else f"{formula} + 1")
@@ -164,6 +168,8 @@ def design(
     intercept
         False takes the intercept out after coding (hazard models).
     """
+    from formulaic.errors import DataMismatchWarning
+
     extra = require_columns(data, also)
     parsed = _formula(formula, response, intercept)
     used = require_columns(data, _columns(formula, parsed))
@@ -173,9 +179,10 @@ def design(
     for name in used:
         rows[name] = readable(rows[name])
     try:
-        with np.errstate(all="ignore"):  # what is not finite is refused
+        with warnings.catch_warnings(), np.errstate(all="ignore"):  # what is not finite is refused
+            warnings.simplefilter("error", DataMismatchWarning)  # levels left out of C(x, levels=)
             matrices = parsed.get_model_matrix(rows, na_action="raise", context=FUNCTIONS)
-    except _formula_errors() as error:
+    except (*_formula_errors(), DataMismatchWarning) as error:
         raise InvalidInput(
             f"the formula cannot be evaluated on the data ({type(error).__name__})"
         ) from None
@@ -190,7 +197,8 @@ def design(
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput("the formula gives something else than numbers") from None
     if left is not None:
-        if left.ndim == 2 and left.shape[1] != 1:
+        factors = matrices.lhs.model_spec.encoder_state.values()
+        if left.shape[1] != 1 or any(kind.value == "categorical" for kind, _ in factors):
             raise InvalidInput("the response must be one numeric column")
         y = left.reshape(-1)
         if not np.isfinite(y).all():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -60,7 +61,8 @@ def gray_test(
     >>> gray_test(rows, "t", "e", "g").table["df"].tolist()
     [1]
     """
-    asked = list(cause) if isinstance(cause, Iterable) else [cause]
+    several = pd.api.types.is_list_like(cause)  # an array without dimensions is Iterable, too
+    asked: list[Any] = pd.Series(cause, dtype=object).tolist() if several else [cause]
     if not asked or not all(isinstance(k, int | np.integer) and k >= 1 for k in asked):
         raise InvalidInput("cause must be a whole number from 1 on, or several of them")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, strata]))
@@ -68,7 +70,7 @@ def gray_test(
     label, levels = codes(rows, group)
     if len(levels) < 2:
         raise InvalidInput(f"column {group!r} holds one group: the test compares two or more")
-    stratum = codes(rows, strata)[0] if strata else np.zeros(len(rows), np.int64)
+    stratum = codes(rows, strata)[0] if strata is not None else np.zeros(len(rows), np.int64)
     order = np.argsort(stratum, kind="stable")
     blocks = np.split(order, np.cumsum(np.bincount(stratum))[:-1])
     df = len(levels) - 1

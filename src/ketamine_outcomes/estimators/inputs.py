@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from .results import Bools, Floats, Ints, InvalidInput, NotEstimable
 
@@ -73,10 +74,19 @@ def numbers(data: pd.DataFrame, name: str) -> Floats:
     return values
 
 
+def array(values: ArrayLike, what: str) -> NDArray[Any]:
+    """An array argument as it is; rows of unequal length are refused."""
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InvalidInput(f"{what} must be one number or word per row") from None
+
+
 def floats(values: ArrayLike, what: str) -> Floats:
     """An array argument as floats; missing values stay NaN."""
     try:
-        if np.asarray(values).dtype.kind in NO_NUMBERS:
+        zoned = isinstance(getattr(values, "dtype", None), pd.DatetimeTZDtype)
+        if zoned or np.asarray(values).dtype.kind in NO_NUMBERS:
             raise TypeError
         return np.asarray(values, float)
     except (TypeError, ValueError, OverflowError):
@@ -122,7 +132,10 @@ def without_zero_weights(data: pd.DataFrame, name: str | None) -> tuple[pd.DataF
     require_columns(data, [name])
     if name is None or _unusable(data[name]):
         return data, 0
-    weight = pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    try:
+        weight = pd.to_numeric(data[name], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+    except OverflowError:
+        return data, 0
     kept = _not_zero(weight, name)
     return (data if kept.all() else data.loc[kept]), int((~kept).sum())
 
@@ -147,7 +160,7 @@ def coded(data: pd.DataFrame, name: str) -> tuple[Ints, pd.Index[Any]]:
         labels, levels = pd.factorize(column, sort=True)
     except TypeError:
         raise InvalidInput(f"column {name!r} mixes types that cannot be ordered") from None
-    index = pd.Index(levels)
+    index = pd.Index(levels, dtype=levels.dtype)  # or pandas guesses dates, with a warning
     if index.dtype == object and any(isinstance(v, tuple) for v in index):
         raise InvalidInput(f"column {name!r} holds tuples: give each its own name")
     return np.asarray(labels, np.int64), index
@@ -235,8 +248,10 @@ def readable(column: pd.Series[Any]) -> pd.Series[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return column.cat.remove_unused_categories()
     if column.dtype == object:  # formulaic would take numbers for words
-        column = column.infer_objects()
-    words = column.dtype != object or pd.api.types.infer_dtype(column) == "string"
-    if _unusable(column) or not words:
+        with suppress(OverflowError):  # whole numbers of hundreds of digits: stay objects
+            column = column.infer_objects()
+    number = pd.api.types.is_numeric_dtype(column.dtype)
+    words = column.dtype == object and pd.api.types.infer_dtype(column) == "string"
+    if _unusable(column) or not (number or words):
         raise InvalidInput(f"column {column.name!r} must hold numbers, words or categories")
     return column

@@ -160,7 +160,7 @@ def kaplan_meier(
     start, stop, cause = survival_times(rows, time, event, entry)
     died = cause > 0
     fractional = weight is not None and bool((weight != np.floor(weight)).any())
-    unit = codes(rows, cluster)[0] if cluster else None
+    unit = codes(rows, cluster)[0] if cluster is not None else None
     groups = group_rows(rows, group)
     parts = []
     late = 0
@@ -201,7 +201,7 @@ def kaplan_meier(
             "ci": ci,
             "level": level,
             "variance": "jackknife by cluster"
-            if cluster
+            if cluster is not None
             else "jackknife by row"
             if fractional
             else "greenwood",

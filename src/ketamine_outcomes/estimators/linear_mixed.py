@@ -37,6 +37,10 @@ from .results import (
 
 __all__ = ["LinearMixedResult", "linear_mixed"]
 
+NO_EFFECT = (
+    "random needs at least one effect, such as '1': without one, use gee(), a linear model, or "
+    "random='0' with residual='ar1' or 'car1'"
+)
 LARGEST = 1e150  # of the response, for variances to stay numbers
 METHODS = ("kenward_roger", "satterthwaite", "normal")
 
@@ -197,10 +201,7 @@ def _random(random: str, serial: bool) -> tuple[str, bool]:
     correlated = not text.endswith("||")
     text = text if correlated else text[:-2].strip()
     if text in ("", "0", "-1"):
-        raise InvalidInput(
-            "random needs at least one effect, such as '1': without one, use gee(), a linear "
-            "model, or random='0' with residual='ar1' or 'car1'"
-        )
+        raise InvalidInput(NO_EFFECT)
     if "|" in text:
         raise InvalidInput("random is '1', '1 + x' or '1 + x ||'; the group goes to `cluster`")
     return text, correlated
@@ -212,6 +213,8 @@ def _random_columns(text: str, data: pd.DataFrame) -> tuple[Floats, list[str]]:
     if text == "1":
         return np.ones((len(data), 1)), ["Intercept"]
     built = design(text, data, response=False)
+    if not built.terms:
+        raise InvalidInput(NO_EFFECT)
     return built.x, built.terms
 
 

@@ -151,18 +151,26 @@ class _Profile:
         self.rows, self.peak, self.j = rows, peak, j
         self.others = [i for i in range(peak.beta.size) if i != j]
         self.last = peak.beta
+        # how the others follow j near the peak: far from 0, a covariate moves the intercept along
+        column = np.linalg.inv(peak.information)[j]
+        self.along = column / column[j]
+        self.alone = np.eye(peak.beta.size)[j]
 
     def root(self, fixed: float) -> float:
-        start = self.last.copy()
-        start[self.j] = fixed
         try:
-            found = maximise(self.rows, start, self.others)
-        except NotEstimable:  # the last maximum is too far off: begin at the peak
-            start = self.peak.beta.copy()
-            start[self.j] = fixed
-            found = maximise(self.rows, start, self.others)
+            found = self._from(self.last, self.along, fixed)
+        except NotEstimable:  # the last maximum is too far off
+            try:
+                found = self._from(self.peak.beta, self.along, fixed)
+            except NotEstimable:
+                found = self._from(self.peak.beta, self.alone, fixed)
         self.last = found.beta
         return float(np.sqrt(max(0.0, 2 * (self.peak.value - found.value))))
+
+    def _from(self, origin: Floats, along: Floats, fixed: float) -> Peak:
+        start = origin + along * (fixed - origin[self.j])
+        start[self.j] = fixed
+        return maximise(self.rows, start, self.others)
 
     def cross(self, reach: float, far: float) -> float:
         """Where the root reaches `far` on the side of `reach`."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from numbers import Real
-
 import numpy as np
 import pandas as pd
 from scipy import special
 
 from .inputs import codes, complete_rows, require_columns, survival_times
-from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result
+from .results import Bools, Floats, Ints, InvalidInput, NotEstimable, Result, as_float
 
 ROUNDING = 1e-12  # a variance below it, relative to its parts, is 0
 SINGULAR = 1e-9  # smallest eigenvalue of the correlation of observed - expected
@@ -65,7 +63,7 @@ def logrank(
     >>> logrank(rows, "t", "e", "g").table["statistic"].round(4).tolist()
     [0.6154]
     """
-    if not isinstance(rho, Real) or not 0 <= rho < np.inf:
+    if not 0 <= as_float(rho) < np.inf:
         raise InvalidInput("rho must be 0 (log-rank) or above, for example 1 (Peto-Peto)")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, group, entry, strata]))
     start, stop, cause = survival_times(rows, time, event, entry)
@@ -75,7 +73,7 @@ def logrank(
     died = cause > 0
     if not died.any():
         raise NotEstimable("no event was observed: there is nothing to compare")
-    stratum = codes(rows, strata)[0] if strata else np.zeros(len(rows), np.int64)
+    stratum = codes(rows, strata)[0] if strata is not None else np.zeros(len(rows), np.int64)
     observed, expected, covariance = _scores(start, stop, died, label, stratum, len(levels), rho)
     statistic, df = _chi_square(observed - expected, expected > 0, covariance)
     return Result(

@@ -8,7 +8,6 @@ number of parameters, and its bias-reduced covariance inverts a matrix as large 
 from __future__ import annotations
 
 from dataclasses import replace
-from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -26,6 +25,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    as_float,
     check_choice,
     check_flag,
     check_level,
@@ -190,7 +190,7 @@ def _check_words(corr: str, small_sample: str, cluster: str | None, scale: float
     if corr != "independence" and cluster is None:
         raise InvalidInput(f"corr={corr!r} needs cluster, the column of the units that repeat")
     check_choice(small_sample, POWERS, "small_sample")
-    if scale is not None and (not isinstance(scale, Real) or not 0 < scale < np.inf):
+    if scale is not None and (not 0 < as_float(scale) < np.inf):
         raise InvalidInput("scale must be a number above 0, or None to estimate it")
 
 
@@ -205,8 +205,8 @@ def _read(
     built = design(formula, data, [*also, offset, weights])
     if built.y is None:
         raise AssertionError("design() was asked for a response")
-    prior = numbers(built.data, weights) if weights else np.ones(len(built.y))
-    added = numbers(built.data, offset) if offset else np.zeros(len(built.y))
+    prior = numbers(built.data, weights) if weights is not None else np.ones(len(built.y))
+    added = numbers(built.data, offset) if offset is not None else np.zeros(len(built.y))
     return built, built.y, prior, added
 
 

@@ -12,7 +12,7 @@ from scipy import special
 
 from .design_matrix import refuse_collinear
 from .formulas import design
-from .inputs import NO_NUMBERS, refuse_extreme
+from .inputs import NO_NUMBERS, array, refuse_extreme
 from .meta_heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .results import (
     COEFFICIENT_COLUMNS,
@@ -247,7 +247,7 @@ def _frame(moderators: pd.DataFrame | ArrayLike) -> pd.DataFrame:
     if isinstance(moderators, pd.DataFrame):
         frame = moderators.reset_index(drop=True).rename(columns=str)
     else:
-        values = np.asarray(moderators)
+        values = array(moderators, "moderators")
         values = values.reshape(-1, 1) if values.ndim < 2 else values
         if values.ndim > 2:
             raise InvalidInput("moderators must be a DataFrame or an array of k rows")

@@ -70,10 +70,10 @@ def satterthwaite(criterion: Criterion, best: Optimum) -> SmallSample:
 def satterthwaite_df(
     contrast: Floats, plain: Floats, slopes: Floats, parameter_covariance: Floats
 ) -> float:
-    """Two times the squared variance over the variance of the variance."""
+    """Two over the variance of the variance relative to its square, in any unit."""
     variance = float(contrast @ plain @ contrast)
-    gradient = np.einsum("a,rab,b->r", contrast, slopes, contrast)
-    return float(2 * variance**2 / (gradient @ parameter_covariance @ gradient))
+    gradient = np.einsum("a,rab,b->r", contrast, slopes, contrast) / variance
+    return float(2 / (gradient @ parameter_covariance @ gradient))
 
 
 def kenward_roger(criterion: Criterion, best: Optimum) -> SmallSample:

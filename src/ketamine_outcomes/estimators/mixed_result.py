@@ -274,7 +274,7 @@ def variance_components(
     correlations = {}
     for j in range(len(effects)):
         for i in range(j if correlated else 0):
-            size = float(np.sqrt(variances[i] * variances[j]))
+            size = float(np.sqrt(variances[i]) * np.sqrt(variances[j]))
             pair = f"{effects[i]}, {effects[j]}"
             correlations[pair] = float(covariance[i, j]) / size if size > 0 else float("nan")
             rows.append((cluster, pair, "covariance", float(covariance[i, j])))

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import special
 
 from .formulas import Design
-from .inputs import numbers
+from .inputs import numbers, readable
 from .mixed_factor import SINGULAR
 from .mixed_result import LinearMixedResult, variance_components
 from .mixed_serial import SerialCriterion, Series
@@ -57,12 +57,12 @@ class Scale:
 
 def is_serial(residual: str, time: str | None, outer: str | None) -> bool:
     """Whether the residuals are correlated; refuses what does not go together."""
+    if not isinstance(residual, str) or residual not in ("independent", *SERIAL):
+        raise InvalidInput(f"residual must be independent, {' or '.join(SERIAL)}")
     if residual == "independent":
         if time is not None:
             raise InvalidInput("`time` serves residual='ar1' or 'car1' only")
         return False
-    if residual not in SERIAL:
-        raise InvalidInput(f"residual must be independent, {' or '.join(SERIAL)}")
     if outer is not None:
         raise InvalidInput("`outer` does not go with serial correlation: take one of the two")
     if residual == "car1" and time is None:
@@ -74,7 +74,7 @@ def times(data: pd.DataFrame, time: str | None) -> Floats | None:
     """The times as numbers."""
     if time is None:
         return None
-    if not pd.api.types.is_numeric_dtype(data[time]):
+    if not pd.api.types.is_numeric_dtype(readable(data[time])):
         raise InvalidInput(f"column {time!r} must hold the times as numbers")
     return numbers(data, time)
 
@@ -181,7 +181,9 @@ def _phi(
                 low, high = np.tanh([eta - half, eta + half])
             elif signed:  # AR(1) with even gaps only
                 half *= -phi * log_phi / -np.expm1(2 * log_phi)
-                low, high = np.tanh(np.arctanh(phi) + np.array([-half, half]))
+                # arctanh(phi), also where phi is 1 in double precision
+                centre = (np.log1p(phi) - np.log(-np.expm1(log_phi))) / 2
+                low, high = np.tanh([centre - half, centre + half])
             else:
                 half *= log_phi / np.expm1(log_phi)
                 centre = log_phi - np.log(-np.expm1(log_phi))

@@ -93,7 +93,7 @@ def quantile_regression(
         raise AssertionError("design() was asked for a response")
     x, y, terms = built.x, built.y, built.terms
     refuse_collinear(x, terms)
-    unit = codes(built.data, cluster)[0] if cluster else None
+    unit = codes(built.data, cluster)[0] if cluster is not None else None
     units = len(y) if unit is None else int(unit.max()) + 1
     df = units - len(terms)
     if df < 1:

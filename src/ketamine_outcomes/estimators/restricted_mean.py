@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from .results import (
     InvalidInput,
     NotEstimable,
     Result,
+    as_float,
     check_level,
     check_whole,
     t_quantile,
@@ -180,7 +180,7 @@ def _time_lost(
 def _rows(
     data: pd.DataFrame, time: str, event: str, tau: float, entry: str | None, group: str | None
 ) -> tuple[pd.DataFrame, int, Floats, Floats, Ints]:
-    if not isinstance(tau, Real) or not 0 < tau < np.inf:
+    if not 0 < as_float(tau) < np.inf:
         raise InvalidInput("tau must be a time above 0")
     rows, dropped = complete_rows(data, require_columns(data, [time, event, entry, group]))
     start, stop, cause = survival_times(rows, time, event, entry)

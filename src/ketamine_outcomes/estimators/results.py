@@ -125,9 +125,17 @@ def check_flag(value: bool, name: str) -> None:
         raise InvalidInput(f"{name} must be True or False")
 
 
+def as_float(value: Any) -> float:
+    """A number as float; NaN for what is none, or too large to be one."""
+    try:
+        return float(value) if isinstance(value, Real) else float("nan")
+    except OverflowError:
+        return float("nan")
+
+
 def check_whole(value: float, name: str, least: int) -> int:
     """Return a whole number of `least` or more as int, else raise."""
-    number = isinstance(value, Real) and not isinstance(value, bool) and abs(value) < 1e300
+    number = abs(as_float(value)) < 1e300 and not isinstance(value, bool)
     if not number or value != int(value) or value < least:
         raise InvalidInput(f"{name} must be a whole number, {least} or more")
     return int(value)

@@ -13,7 +13,9 @@ import numpy as np
 import pandas as pd
 
 from .inputs import codes
-from .results import CURVE_COLUMNS, Bools, Floats, Ints
+from .results import CURVE_COLUMNS, Bools, Floats, Ints, NotEstimable
+
+DIGITS = 1e-10  # smallest share of a later weight at risk that keeps six digits
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,11 @@ def risk_sets(start: Floats, stop: Floats, weight: Floats | None = None) -> Risk
 
     rows = open_rows(None)
     at_risk = rows.astype(float) if weight is None else open_rows(w)
+    if (at_risk < DIGITS * np.maximum.accumulate(at_risk[::-1])[::-1]).any():
+        raise NotEstimable(
+            "the weights differ so much in size that delayed entry leaves no digits of the weight "
+            "at risk: take weights of similar size"
+        )
     return RiskSets(time, at_risk, rows, first, last.astype(np.int64), w)
 
 

@@ -31,6 +31,7 @@ from .subdistribution_weights import RiskSets, risk_sets
 
 MAX_STEPS = 60
 FLAT = 1e-11  # relative gain below which the likelihood is flat
+ENORMOUS = 10.0  # standard deviation of a linear predictor that separates rather than fits
 STILL_MOVING = 1e-4  # step, in standard deviations of a covariate, that a flat likelihood allows
 
 
@@ -114,16 +115,20 @@ def fine_gray(
     rows, terms = built.data, built.terms
     start, stop, code = survival_times(rows, time, event, entry)
     n = len(rows)
-    weight = numbers(rows, weights) if weights else np.ones(n)
+    weight = numbers(rows, weights) if weights is not None else np.ones(n)
     if not (code == cause).any():
         raise NotEstimable(f"no event of cause {cause} was observed: nothing can be estimated")
     x, centre, scale = _standardised(built.x, weight, terms)
-    stratum, levels = codes(rows, strata) if strata else (np.zeros(n, np.int64), ["all"])
-    group = codes(rows, censoring_group)[0] if censoring_group else np.zeros(n, np.int64)
-    unit = cluster_codes(rows, cluster) if cluster else np.arange(n)
+    stratum, levels = (
+        codes(rows, strata) if strata is not None else (np.zeros(n, np.int64), ["all"])
+    )
+    group = (
+        codes(rows, censoring_group)[0] if censoring_group is not None else np.zeros(n, np.int64)
+    )
+    unit = cluster_codes(rows, cluster) if cluster is not None else np.arange(n)
     kind = np.where(code == cause, 1, np.where(code > 0, 2, 0))
     last = np.arange(n)
-    if cluster and entry:
+    if cluster is not None and entry is not None:
         start, last = _joined(unit, start, stop, kind, [*x.T, weight, stratum, group])
     order = last[np.lexsort((stop[last], stratum[last]))]  # in the order of time sums are fast
     x, weight, unit = np.asfortranarray(x[order]), weight[order], unit[order]
@@ -166,7 +171,7 @@ def fine_gray(
             "cause": cause,
             "ties": "breslow",
             "level": level,
-            "variance": ("robust by cluster" if cluster else "robust by row")
+            "variance": ("robust by cluster" if cluster is not None else "robust by row")
             + (", weights as known" if sets.delayed else ", with the censoring term"),
             "std_error_information": dict(
                 zip(terms, np.sqrt(np.diag(naive)) / scale, strict=True)
@@ -245,6 +250,8 @@ def _newton(
         beta, fit = beta + step, proposed
         moved = float(np.abs(step).max())
         if moved < 1e-10 * (1 + float(np.abs(beta).max())) or (gain <= 0 and moved < 1e-8):
+            if float(np.std(x @ beta)) > ENORMOUS:
+                raise _monotone(beta, terms)
             return beta, fit, step_number
         if gain <= FLAT * (unit + abs(fit.log_likelihood)) and moved > STILL_MOVING:
             raise _monotone(step, terms)
