@@ -80,16 +80,18 @@ def _formula(formula: str, response: bool, intercept: bool = True) -> Any:
 
     if not isinstance(formula, str) or not formula.strip():
         raise InvalidInput("the formula must be text such as 'y ~ x1 + x2'")
-    if {"", "0", "1"} & set(BACKTICKS.findall(formula)) or re.search(r"\bIntercept\b", formula):
-        raise InvalidInput(
-            "formulaic takes a column named Intercept, 1, 0 or nothing for the intercept: rename it"
-        )
     try:
         # the baseline hazard is an intercept: "0 + arm" codes as "arm" there, as in coxph
         parsed = Formula(formula if intercept else f"{formula} + 1")
     except _formula_errors() as error:
         raise _unreadable(formula, error) from None
     two_sided = hasattr(parsed, "lhs")
+    terms = list(parsed.rhs if two_sided else parsed)
+    constant = "1" in terms and any("Intercept" in term.factors for term in terms)
+    if constant or {"", "0", "1"} & set(BACKTICKS.findall(formula)):
+        raise InvalidInput(
+            "formulaic takes a column named Intercept, 1, 0 or nothing for the intercept: rename it"
+        )
     if response and not two_sided:
         raise InvalidInput("the formula needs a response, as in 'y ~ x'")
     if not response and two_sided:
