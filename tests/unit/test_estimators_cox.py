@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 from ketamine_outcomes.estimators import (
     CoxResult,
@@ -594,3 +595,44 @@ def test_proportional_hazards_at_one_informative_time() -> None:
     model = cox("x", d, "t", "e", "from", "w", "s")
     for transform in ("km", "rank", "identity"):
         assert model.proportional_hazards_test(transform)["statistic"].isna().all()
+
+
+def test_a_monotone_likelihood_is_seen_behind_weights_a_million_apart() -> None:
+    rows = pd.DataFrame(
+        {
+            "time": [0, 1, 2, 0, 1, 2],
+            "entry": [-1, 0, -3, -1, -2, -3],
+            "event": [1, 1, 1, 0, 0, 0],
+            "stratum": [1, 1, 1, 2, 2, 2],
+            "x": [1, 2, 2, 0, 0, 2],
+            "weight": [1e-6, 1e-6, 1, 1, 1, 1e-6],
+        }
+    )
+    with pytest.raises(NotEstimable, match="monotone"):
+        cox("x", rows, "time", "event", "entry", weights="weight", strata="stratum")
+
+
+def tied_at_once(n: int, died: int) -> pd.DataFrame:
+    x = np.random.default_rng(4).normal(size=n)
+    return pd.DataFrame({"t": 1, "e": (np.arange(n) < died) * 1, "x": x})
+
+
+@pytest.mark.parametrize(("n", "died"), [(1500, 777), (20_000, 1100)])
+def test_exact_ties_hold_a_thousand_events_at_one_time(n: int, died: int) -> None:
+    fit = cox("x", tied_at_once(n, died), "t", "e", ties="exact")
+    none = special.gammaln([died + 1, n - died + 1]).sum() - special.gammaln(n + 1)
+    assert fit.diagnostics["log_likelihood_null"] == pytest.approx(none, rel=1e-12)
+
+
+def test_exact_ties_choose_the_events_or_the_others() -> None:
+    rows = tied_at_once(1500, 777)
+    turned = cox("x", rows.assign(e=1 - rows["e"]), "t", "e", ties="exact").coefficients
+    fit = cox("x", rows, "t", "e", ties="exact").coefficients
+    assert fit["estimate"][0] == pytest.approx(-turned["estimate"][0], rel=1e-9)
+    assert fit["std_error"][0] == pytest.approx(turned["std_error"][0], rel=1e-9)
+
+
+def test_more_exact_ties_than_double_precision_holds_are_refused_at_once() -> None:
+    rows = pd.DataFrame({"t": 1, "e": np.arange(40_000) % 2, "x": np.arange(40_000) % 7})
+    with pytest.raises(NotEstimable, match="use ties='efron' for so many exact ties"):
+        cox("x", rows, "t", "e", ties="exact")

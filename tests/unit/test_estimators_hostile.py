@@ -206,3 +206,34 @@ def test_a_column_named_0_is_not_left_out(rows: pd.DataFrame, option: str) -> No
     zero = data.rename(columns={column: 0})
     got = est.cox("x", zero, "time", "hit", **{option: 0})  # type: ignore[arg-type]
     pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda two: est.paired_exact(two),
+        lambda two: est.meta_analysis(two, [1.0, 1, 1, 1]),
+        lambda two: est.meta_analysis([1.0, 2, 3, 4], two),
+        lambda two: est.single_case(two, list("AABB")),
+        lambda two: est.single_case([1, 2, 3, 4], list("AABB"), two),
+        lambda two: est.standardised_mean_difference(two, [0, 0, 1, 1]),
+        lambda two: est.standardised_mean_difference([1, 2, 3, 4], [0, 0, 1, 1], two),
+        lambda two: est.effective_sample_size(two),
+    ],
+)
+def test_columns_are_not_strung_together(call: Callable[[Any], Any]) -> None:
+    with pytest.raises(InvalidInput, match="one number or word per row"):
+        call([[1.0, 2], [3, 4]])
+
+
+def test_odds_of_a_continuous_outcome_are_refused_as_such(rows: pd.DataFrame) -> None:
+    below = rows.assign(y=rows["x"] - 5)
+    with pytest.raises(InvalidInput, match="an odds ratio needs an outcome of 0 and 1"):
+        est.weighted_difference("y ~ b", "b ~ x", below, measure="odds_ratio")
+
+
+def test_clusters_that_are_all_alike_have_no_robust_error() -> None:
+    alike = pd.DataFrame({"id": np.repeat(range(12), 5), "t": np.tile(range(5), 12)})
+    alike["share"] = 0.3 + alike["t"] / 20
+    with pytest.raises(NotEstimable, match="all clusters are alike"):
+        est.gee("share ~ t", alike, "id", "binomial")

@@ -9,7 +9,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import array, codes, complete_rows, floats, readable, refuse_extreme, require_columns
+from .inputs import (
+    array,
+    codes,
+    complete_rows,
+    floats,
+    readable,
+    refuse_extreme,
+    require_columns,
+    vector,
+)
 from .results import Bools, Floats, InvalidInput, NotEstimable, Result
 
 
@@ -17,7 +26,7 @@ def check_weights(weights: ArrayLike | None, n: int) -> Floats:
     """Weights as floats; 1 for everybody when there are none."""
     if weights is None:
         return np.ones(n)
-    w = floats(weights, "weights").reshape(-1)
+    w = floats(vector(weights, "weights"), "weights")
     if w.size != n:
         raise InvalidInput(f"there are {w.size} weights for {n} rows")
     if not np.isfinite(w).all() or (w < 0).any():
@@ -28,7 +37,7 @@ def check_weights(weights: ArrayLike | None, n: int) -> Floats:
 def zero_one(values: ArrayLike, what: str) -> Floats:
     """A treatment or group as 0.0 and 1.0, or raise."""
     try:
-        g = floats(values, what).reshape(-1)
+        g = floats(vector(values, what), what)
     except InvalidInput:
         raise InvalidInput(f"{what} must hold 0 (comparator) and 1 (treated) only") from None
     if not np.isin(g, (0.0, 1.0)).all():
@@ -148,7 +157,7 @@ def effective_sample_size(weights: ArrayLike) -> float:
     """
     if weights is None:
         raise InvalidInput("weights must be numbers, one per row")
-    w = check_weights(weights, array(weights, "weights").size)
+    w = check_weights(weights, vector(weights, "weights").size)
     if w.sum() <= 0:
         raise NotEstimable("the weights sum to 0")
     w = w / w.max()  # no overflow
@@ -202,13 +211,13 @@ def balance(
     column = weights if isinstance(weights, str) else None
     used = require_columns(data, [*names, group, column])
     if column is None:
-        values = None if weights is None else array(weights, "weights")
+        values = None if weights is None else vector(weights, "weights")
         if values is not None and values.size != len(data):
             raise InvalidInput(f"there are {values.size} weights for {len(data)} rows")
         column = "weights"
         while column in used:
             column += "_"
-        data = data[used].assign(**{column: 1.0 if values is None else values.reshape(-1)})
+        data = data[used].assign(**{column: 1.0 if values is None else values})
         used.append(column)
     rows, dropped = complete_rows(data, used)
     w = check_weights(rows[column].to_numpy(), len(rows))

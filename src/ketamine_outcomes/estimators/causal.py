@@ -355,12 +355,12 @@ def _measure(means: Floats, measure: str, binary: bool) -> tuple[float, Floats]:
     low, high = means
     if measure == "difference":
         return float(high - low), np.array([-1.0, 1.0])
+    if measure == "odds_ratio" and not binary:
+        raise InvalidInput("an odds ratio needs an outcome of 0 and 1")
     if means.min() <= 0:
         raise NotEstimable("a mean is not above 0: there is no ratio, take the difference")
     if measure == "ratio":
         return float(np.log(high / low)), np.array([-1 / low, 1 / high])
-    if not binary:
-        raise InvalidInput("an odds ratio needs an outcome of 0 and 1")
     if means.max() >= 1:
         raise NotEstimable("a proportion is not below 1: there are no odds, take the difference")
     gradient = np.array([-1.0, 1.0]) / (means * (1 - means))

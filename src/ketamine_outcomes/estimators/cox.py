@@ -358,9 +358,9 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
             if gain <= FLAT * (unit + abs(fit.log_likelihood)) and moved > before / 4:
                 _monotone(step, terms)
         elif length <= ENOUGH * unit and not halvings:
+            _refuse_separation(beta, spread, terms)
             return beta, fit, step_number
-    if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
-        _monotone(beta, terms)
+    _refuse_separation(beta, spread, terms)
     raise NotEstimable(
         "the partial likelihood could not be climbed: check the scale of the covariates"
     )
@@ -368,6 +368,11 @@ def _newton(sets: RiskSets, null: Moments, terms: list[str]) -> tuple[Floats, Mo
 
 def _solve(information: Floats, score: Floats) -> Floats:
     return np.asarray(linalg.cho_solve(linalg.cho_factor(information), score), float)
+
+
+def _refuse_separation(beta: Floats, spread: Floats, terms: list[str]) -> None:
+    if float(np.sqrt(beta @ spread @ beta)) > ENORMOUS:
+        _monotone(beta, terms)
 
 
 def _monotone(direction: Floats, terms: list[str]) -> None:

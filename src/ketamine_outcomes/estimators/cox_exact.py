@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 
 from .cox_risk_sets import RiskSets
 from .results import Floats, Ints
@@ -117,9 +118,12 @@ def _symmetric(s: _Segments, risk: Floats, x: Floats) -> tuple[Floats, Floats, F
     scale = np.empty(s.edges.size - 1)
     by_degree = np.argsort(s.degree, kind="stable")
     scale[s.segment[by_degree]] = (summed[position] / s.degree)[by_degree]
+    if _too_many(s, risk):
+        nothing = np.full((s.degree.size, x.shape[1] * (x.shape[1] + 1) // 2), np.nan)
+        return nothing[:, 0], nothing[:, : x.shape[1]], nothing
     relative = risk[s.rows] / np.repeat(scale, np.diff(s.edges))
     e, mean, products = _recursion(s, relative, x[s.rows], position)
-    log_e = np.log(np.where((e > SMALLEST) & (e < LARGEST), e / START, np.nan))
+    log_e = np.log(np.where((e > SMALLEST) & (e < LARGEST), e, np.nan)) - np.log(START)
     log_e += s.degree * np.log(scale[s.segment])
     lost = np.flatnonzero(np.isnan(log_e))
     if s.segment.size > s.edges.size - 1:  # a scale of their own may save them
@@ -128,6 +132,15 @@ def _symmetric(s: _Segments, risk: Floats, x: Floats) -> tuple[Floats, Floats, F
             alone = _one_each([s.rows[begin : begin + s.size[i]]], s.degree[[i]])
             (log_e[i],), (mean[i],), (products[i],) = _symmetric(alone, risk, x)
     return log_e, mean, products
+
+
+def _too_many(s: _Segments, risk: Floats) -> bool:
+    """Whether equal risks, as at the start of the search, already make an e_d that overflows."""
+    if risk.min() < risk.max():
+        return False
+    n, d = s.size.astype(float), s.degree.astype(float)
+    log_e = special.gammaln(n + 1) - special.gammaln(d + 1) - special.gammaln(n - d + 1)
+    return bool((log_e + d * np.log(d / n) > np.log(LARGEST) - np.log(START)).any())
 
 
 def _recursion(

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from .exact_masses import binomial_masses, tails
-from .inputs import floats
+from .inputs import floats, vector
 from .results import Floats, InvalidInput, Result, check_level, t_quantile
 
 SIGN_FLIP_LIMIT = 40  # two halves of 2^20 sums each
@@ -78,12 +78,7 @@ def paired_exact(differences: ArrayLike, level: float = 0.95) -> Result:
     [0.25]
     """
     check_level(level)
-    values = np.atleast_1d(floats(differences, "differences"))
-    if values.size != len(values):
-        raise InvalidInput(
-            "differences takes one number per pair: subtract one value from the other first"
-        )
-    values = values.reshape(-1)
+    values = floats(vector(differences, "differences"), "differences")
     x = values[~np.isnan(values)]
     if x.size == 0:
         raise InvalidInput("no pair has both values")

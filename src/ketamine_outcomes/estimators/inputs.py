@@ -82,6 +82,14 @@ def array(values: ArrayLike, what: str) -> NDArray[Any]:
         raise InvalidInput(f"{what} must be one number or word per row") from None
 
 
+def vector(values: ArrayLike, what: str) -> NDArray[Any]:
+    """An array argument with one value per row; several columns are refused."""
+    out = np.atleast_1d(array(values, what))
+    if out.size != len(out):
+        raise InvalidInput(f"{what} must be one number or word per row")
+    return out.reshape(-1)
+
+
 def floats(values: ArrayLike, what: str) -> Floats:
     """An array argument as floats; missing values stay NaN."""
     try:

@@ -104,7 +104,8 @@ def gee(
         of a cluster in one wave.
     NotEstimable
         Fewer clusters than parameters + 1, a constant response, a cell without events, a working
-        correlation outside its range, no convergence, a term that one cluster alone determines.
+        correlation outside its range, no convergence, a term that one cluster alone determines,
+        clusters that are all alike.
 
     Notes
     -----
@@ -161,8 +162,8 @@ def gee(
     usual = tables["model_based"]["std_error"]
     if small_sample not in tables or (tables[small_sample]["std_error"] < ALONE * usual).any():
         raise NotEstimable(
-            "one cluster alone determines a term, so its cluster-robust standard error does not "
-            "exist: leave the term out"
+            "the cluster-robust standard error of a term does not exist: one cluster alone "
+            "determines it, or all clusters are alike; leave the term out"
         )
     chosen = fit.covariance[small_sample]
     return Result(

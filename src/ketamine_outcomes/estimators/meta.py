@@ -12,7 +12,7 @@ from scipy import special
 
 from .design_matrix import refuse_collinear
 from .formulas import design
-from .inputs import NO_NUMBERS, array, refuse_extreme
+from .inputs import NO_NUMBERS, array, refuse_extreme, vector
 from .meta_heterogeneity import Weighted, between_study_variance, q_profile, weighted
 from .results import (
     COEFFICIENT_COLUMNS,
@@ -205,13 +205,11 @@ def _studies(
     estimate: ArrayLike, std_error: ArrayLike, moderators: pd.DataFrame | ArrayLike | None
 ) -> tuple[Floats, Floats, Floats, list[str], Any, int]:
     """Checked estimates, standard errors, design, terms, row numbers and number left out."""
+    given = vector(estimate, "estimate"), vector(std_error, "std_error")
     try:
-        if any(np.asarray(a).dtype.kind in NO_NUMBERS for a in (estimate, std_error)):
+        if any(a.dtype.kind in NO_NUMBERS for a in given):
             raise TypeError
-        y, s = (
-            np.atleast_1d(pd.to_numeric(np.ravel(np.asarray(a, object)))).astype(float)
-            for a in (estimate, std_error)
-        )
+        y, s = (pd.to_numeric(a.astype(object)).astype(float) for a in given)
     except (TypeError, ValueError, OverflowError):
         raise InvalidInput("estimate and std_error must be numbers") from None
     if y.size != s.size:

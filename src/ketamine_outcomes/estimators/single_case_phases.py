@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 
-from .inputs import NO_NUMBERS, array, refuse_extreme
+from .inputs import NO_NUMBERS, refuse_extreme, vector
 from .results import Floats, Ints, InvalidInput, NotEstimable
 
 PERMUTATION_LIMIT = 2_000_000  # ways to place the phase changes that are enumerated
@@ -58,7 +58,7 @@ class Series:
 def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> Series:
     """Check and sort one series; the first phase in time is a baseline."""
     y = _floats(values, "values")
-    labels = np.asarray(pd.Series(array(phase, "phase").reshape(-1)), object)
+    labels = np.asarray(pd.Series(vector(phase, "phase")), object)
     t = np.arange(y.size, dtype=float) if time is None else _floats(time, "time")
     if not y.size == labels.size == t.size:
         raise InvalidInput("values, phase and time must have the same length")
@@ -87,7 +87,7 @@ def read_series(values: ArrayLike, phase: ArrayLike, time: ArrayLike | None) -> 
 
 
 def _floats(values: ArrayLike, name: str) -> Floats:
-    raw = array(values, name).reshape(-1)
+    raw = vector(values, name)
     if raw.dtype.kind in NO_NUMBERS + "U":
         raise InvalidInput(f"{name} must be numbers")
     try:
