@@ -55,14 +55,14 @@ CALLS: dict[str, Callable[[pd.DataFrame], Any]] = {
     "weights": lambda d: est.cox(
         "x", d.assign(w=pd.Series([HUGE] * 60, dtype=object)), "time", "hit", weights="w"
     ),
-    "residual": lambda d: est.linear_mixed("y ~ x", d, "site", residual=np.array(["ar1", "x"])),  # type: ignore[arg-type]
+    "residual": lambda d: est.linear_mixed("y ~ x", d, "site", residual=np.array(["ar1", "x"])),
     "random": lambda d: est.linear_mixed("y ~ x", d, "site", "1 - 1"),
-    "cause": lambda d: est.gray_test(d, "time", "event", "b", cause=np.array(1.5)),  # type: ignore[arg-type]
+    "cause": lambda d: est.gray_test(d, "time", "event", "b", cause=np.array(1.5)),
     "ragged weights": lambda d: est.balance(d, ["x"], "b", [[1], [1, 2]]),
     "ragged values": lambda d: est.standardised_mean_difference([[1], [1, 2]], [0, 1]),
     "ragged series": lambda d: est.single_case([[1], [1, 2]], ["a", "b"]),
     "ragged moderators": lambda d: est.meta_analysis([1, 2], [1, 1], moderators=[[1], [1, 2]]),
-    "no weights": lambda d: est.effective_sample_size(None),  # type: ignore[arg-type]
+    "no weights": lambda d: est.effective_sample_size(None),
     "pairs": lambda d: est.paired_exact(np.ones((4, 2))),
     "percent": lambda d: est.probabilistic_bias(2, seed=1, sensitivity=95, specificity=99),
     "error": lambda d: est.probabilistic_bias(2, seed=1, std_error=1e300),
@@ -90,7 +90,7 @@ def test_a_level_left_out_of_a_formula_is_not_repeated(rows: pd.DataFrame) -> No
 
 def test_numbers_of_single_precision_are_numbers() -> None:
     want = est.probabilistic_bias(2, seed=1, n_draws=5).table
-    got = est.probabilistic_bias(2, seed=np.float32(1), n_draws=np.float32(5)).table  # type: ignore[arg-type]
+    got = est.probabilistic_bias(2, seed=np.float32(1), n_draws=np.float32(5)).table
     pd.testing.assert_frame_equal(got, want)
 
 
@@ -204,7 +204,7 @@ def test_a_column_named_0_is_not_left_out(rows: pd.DataFrame, option: str) -> No
     data = rows.assign(entry=rows["entry"] + 0.5)
     want = est.cox("x", data, "time", "hit", **{option: column})
     zero = data.rename(columns={column: 0})
-    got = est.cox("x", zero, "time", "hit", **{option: 0})  # type: ignore[arg-type]
+    got = est.cox("x", zero, "time", "hit", **{option: 0})
     pd.testing.assert_frame_equal(got.coefficients, want.coefficients)
 
 

@@ -393,7 +393,7 @@ def test_contrasts_and_new_rows_are_checked() -> None:
         fit.contrast([[1, 0]])
     for wrong in ("week", {"a": {"week": "x"}}, {"week": 1}, {"a": {"week": np.nan}}, {}):
         with pytest.raises(InvalidInput, match="3 finite weights"):
-            fit.contrast(wrong)  # type: ignore[arg-type]
+            fit.contrast(wrong)
     with pytest.raises(InvalidInput, match="3 finite weights"):
         fit.joint_test(np.empty((0, 3)))
     with pytest.raises(InvalidInput, match="no term 'dose'"):
