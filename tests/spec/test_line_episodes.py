@@ -9,7 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 import pytest
 
-from ketamine_outcomes.extract.readers import mimic_iii, mimic_iii_sites
+from ketamine_outcomes.extract.readers import mimic_iii, mimic_iii_charting, mimic_iii_sites
+from ketamine_outcomes.extract.readers.mimic_iii_files import read_rows
 from ketamine_outcomes.extract.tables import TABLES, Extract
 
 DEMO = Path(__file__).parents[2] / "data" / "mimic-iii-demo-1.4"
@@ -27,10 +28,10 @@ class Demo(NamedTuple):
 def demo() -> Demo:
     extract = mimic_iii.read(DEMO)
     notes: list[str] = []
-    admissions = mimic_iii._rows(DEMO, "admissions")
-    people = mimic_iii.read_patients(mimic_iii._rows(DEMO, "patients"), admissions, notes)
-    icu = mimic_iii.read_icu_stays(mimic_iii._rows(DEMO, "icustays"), admissions, people, notes)
-    charting = mimic_iii_sites.read_charting(mimic_iii.read_chart(DEMO, icu, notes))
+    admissions = read_rows(DEMO, "admissions")
+    people = mimic_iii.read_patients(read_rows(DEMO, "patients"), admissions, notes)
+    icu = mimic_iii.read_icu_stays(read_rows(DEMO, "icustays"), admissions, people, notes)
+    charting = mimic_iii_charting.read_charting(mimic_iii.read_chart(DEMO, icu, notes))
     sites, findings, _ = mimic_iii_sites.build_sites(
         charting[charting["icustay_id"].notna()], mimic_iii._lines(DEMO, notes), icu
     )

@@ -10,65 +10,20 @@ dates only and are not read. Peripheral lines: see `mimic_iii_sites`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-import duckdb
 import pandas as pd
 
-from ketamine_outcomes.errors import UserError
+from ketamine_outcomes.extract.readers import mimic_iii_charting as charted
 from ketamine_outcomes.extract.readers import mimic_iii_sites as lines
+from ketamine_outcomes.extract.readers.mimic_iii_doses import read_doses
+from ketamine_outcomes.extract.readers.mimic_iii_files import chart_name, find, read_rows
 from ketamine_outcomes.extract.tables import Extract, conform
 
 PAIN_MV, PAIN_CV, PAIN_CV_REST = "223791", "1044", "524"
 WEIGHT_KG, WEIGHT_LB, RASS = ("226512", "224639", "763", "762"), "226531", "228096"
-ITEMS = (PAIN_MV, PAIN_CV, PAIN_CV_REST, *WEIGHT_KG, WEIGHT_LB, RASS, *lines.ITEMS)
+ITEMS = (PAIN_MV, PAIN_CV, PAIN_CV_REST, *WEIGHT_KG, WEIGHT_LB, RASS, *charted.ITEMS)
 KG_PER_LB = 0.45359237
 DOMAINS = ("doses", "infusion_sites", "pain_scores")
-DRUG_CATEGORIES = ("Medications", "Antibiotics")
-DRUG_UNITS = ("mg", "mcg", "g", "unit", "dose")
-UNITS = {
-    "ml": "mL",
-    "cc": "mL",
-    "grams": "g",
-    "gm": "g",
-    "units": "unit",
-    "u": "unit",
-    "meq.": "mEq",
-    "meq": "mEq",
-    "mcg/hour": "mcg/h",
-    "mg/hour": "mg/h",
-    "ml/hour": "mL/h",
-    "units/hour": "unit/h",
-    "grams/hour": "g/h",
-    "grams/min": "g/min",
-    "meq./hour": "mEq/h",
-    "mg/kg/hour": "mg/kg/h",
-    "mcg/kg/hour": "mcg/kg/h",
-    "ml/kg/hour": "mL/kg/h",
-    "units/min": "unit/min",
-    "mcghr": "mcg/h",
-    "mghr": "mg/h",
-    "mgmin": "mg/min",
-    "mcgmin": "mcg/min",
-    "mcgkgmin": "mcg/kg/min",
-    "mcgkghr": "mcg/kg/h",
-    "mgkghr": "mg/kg/h",
-    "mgkgmin": "mg/kg/min",
-    "uhr": "unit/h",
-    "umin": "unit/min",
-    "mlhr": "mL/h",
-    "gmhr": "g/h",
-}
-ROUTE_CV = {
-    "Intravenous Push": ("iv", "injection"),
-    "IV Drip": ("iv", "infusion"),
-    "Intravenous Infusion": ("iv", "infusion"),
-    "Drip": ("iv", "infusion"),
-    "Oral": ("oral", None),
-    "Nasogastric": ("oral", None),
-    "Gastric/Feeding Tube": ("oral", None),
-    "GU": ("other", None),
-}
 
 
 def read(folder: Path) -> Extract:
@@ -100,19 +55,19 @@ def read(folder: Path) -> Extract:
     `read(Path("data/mimic-iii-demo-1.4"))` holds 100 patients.
     """
     notes: list[str] = []
-    admissions = _rows(folder, "admissions", required=True)
-    people = read_patients(_rows(folder, "patients", required=True), admissions, notes)
-    icu = read_icu_stays(_rows(folder, "icustays", required=True), admissions, people, notes)
+    admissions = read_rows(folder, "admissions", required=True)
+    people = read_patients(read_rows(folder, "patients", required=True), admissions, notes)
+    icu = read_icu_stays(read_rows(folder, "icustays", required=True), admissions, people, notes)
     tables = {"patients": people, "stays": stays_by_domain(icu)}
-    if _find(folder, "inputevents_mv") or _find(folder, "inputevents_cv"):
+    if find(folder, "inputevents_mv") or find(folder, "inputevents_cv"):
         tables["doses"] = read_doses(folder, notes)
     else:
         notes.append("No input events: doses are unknown.")
-    if _chart_name(folder):
+    if chart_name(folder):
         chart = read_chart(folder, icu, notes)
         tables["pain_scores"] = read_pain(chart, notes)
         tables["measurements"] = read_measurements(chart, notes)
-        charting = lines.read_charting(chart)
+        charting = charted.read_charting(chart)
         charting = charting[charting["icustay_id"].notna()]
         sites, findings, site_notes = lines.build_sites(charting, _lines(folder, notes), icu)
         tables["infusion_sites"] = sites.drop(columns=["icustay_id", "system"])
@@ -204,7 +159,7 @@ def stays_by_domain(icu: pd.DataFrame) -> pd.DataFrame:
 
 def read_chart(folder: Path, icu: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     """Return the chart rows that this reader uses, each in an ICU stay where there is one."""
-    raw = _rows(folder, _chart_name(folder), where_items=ITEMS)
+    raw = read_rows(folder, chart_name(folder), where_items=ITEMS)
     wrong = raw["error"].eq("1")
     raw = raw[~wrong]
     chart = pd.DataFrame(
@@ -295,108 +250,14 @@ def read_measurements(chart: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
     return table.sort_values([*key, "row_id"], ignore_index=True)[columns]
 
 
-def read_doses(folder: Path, notes: list[str]) -> pd.DataFrame:
-    """Return drugs of both charting systems (fluids, feeds and blood are not read)."""
-    items = _rows(folder, "d_items", required=True).set_index("itemid")
-    parts = [
-        reader(_rows(folder, name), items, notes)
-        for name, reader in (("inputevents_mv", _doses_mv), ("inputevents_cv", _doses_cv))
-        if _find(folder, name)
-    ]
-    table = pd.concat([conform("doses", part) for part in parts])
-    return table.sort_values(["patient_id", "start", "dose_id"], ignore_index=True)
-
-
-def _doses_mv(raw: pd.DataFrame, items: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    rows = raw[raw["itemid"].map(items["category"]).isin(DRUG_CATEGORIES)]
-    table = _dose_columns(rows, items, "mv", rows["starttime"])
-    end = pd.to_datetime(rows["endtime"])
-    table["end"] = end.where(end >= table["start"])
-    non_iv = rows["ordercategoryname"].fillna("").str.contains("Non IV", case=False)
-    non_iv |= rows["ordercategorydescription"].eq("Non Iv Meds")
-    table["route"] = non_iv.map({True: None, False: "iv"})
-    running = rows["ordercategorydescription"].fillna("").str.startswith("Continuous")
-    table["form"] = running.map({True: "infusion", False: "injection"}).where(~non_iv)
-    # a rewritten row was replaced by another one; the others are pieces really given
-    gone = rows["statusdescription"].eq("Rewritten") | ~rows["cancelreason"].fillna("0").eq("0")
-    table["status"] = gone.map({True: "not_given", False: "given"})
-    notes.append(
-        f"inputevents_mv: {len(rows)} drug rows of {len(raw)}; {int(gone.sum())} rewritten or "
-        f"cancelled rows were not given; {int((end < table['start']).sum())} ends before the start "
-        "were dropped."
-    )
-    return table
-
-
-def _doses_cv(raw: pd.DataFrame, items: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    table = _dose_columns(raw, items, "cv", raw["charttime"])
-    table["stopped"] = raw["stopped"].str.lower().isin(["stopped", "d/c'd"])
-    how = raw["originalroute"].map(ROUTE_CV)
-    table["route"] = how.map(lambda pair: pair[0], na_action="ignore")
-    table["form"] = how.map(lambda pair: pair[1], na_action="ignore")
-    rated = table["rate"].notna()
-    # amounts of a pump are rate times hours since the last charting: the rate rows once more
-    pump = pd.MultiIndex.from_frame(table[["patient_id", "drug", "infusion_id"]])
-    pumped = pd.Series(pump.isin(pump[rated]), index=table.index)
-    again = ~rated & pumped & table["amount"].notna()
-    # a stop charted on such an amount is kept, without the amount, unless the drug still runs
-    moment = pd.MultiIndex.from_frame(table[["patient_id", "drug", "start"]])
-    running = moment.isin(moment[table["rate"].gt(0) & ~table["stopped"]])
-    stop = ~rated & pumped & table["stopped"] & ~running
-    table.loc[stop, "amount"] = None
-    bolus = ~pumped & table["amount"].notna() & table["amount_unit"].isin(DRUG_UNITS)
-    table["stopped"] &= pumped
-    keep = rated | stop | bolus
-    notes.append(
-        f"inputevents_cv: {int(keep.sum())} drug rows of {len(raw)}; {int(again.sum())} amounts "
-        "that sum up the charted rates of their infusion were not counted; rates hold to the next "
-        "row."
-    )
-    table = table[keep].sort_values(["patient_id", "drug", "infusion_id", "start", "dose_id"])
-    rated = table["rate"].notna()
-    same = [table[c] for c in ("patient_id", "drug", "infusion_id")]
-    before = table["rate"].groupby(same).shift()
-    table["status"] = "given"
-    table.loc[rated, "status"] = "rate_change"
-    table.loc[rated & before.isna(), "status"] = "started"
-    table.loc[rated & (before == table["rate"]), "status"] = "verified"
-    table.loc[table["stopped"], "status"] = "stopped"
-    return table.drop(columns="stopped")
-
-
-def _dose_columns(
-    rows: pd.DataFrame, items: pd.DataFrame, feed: str, start: pd.Series
-) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "patient_id": rows["subject_id"],
-            "dose_id": f"{feed}-" + rows["row_id"],
-            "order_id": f"{feed}-" + rows["orderid"],
-            "infusion_id": f"{feed}-" + rows["linkorderid"],
-            "drug": rows["itemid"].map(items["label"]),
-            "start": pd.to_datetime(start),
-            "amount": pd.to_numeric(rows["amount"]),
-            "amount_unit": _units(rows["amountuom"]),
-            "rate": pd.to_numeric(rows["rate"]),
-            "rate_unit": _units(rows["rateuom"]),
-            "source": f"icu_{feed}",
-        }
-    )
-
-
-def _units(words: pd.Series) -> pd.Series:
-    lower = words.str.strip().str.lower()
-    return lower.map(UNITS).fillna(lower)
-
-
 def _lines(folder: Path, notes: list[str]) -> pd.DataFrame:
     columns = ["patient_id", "icustay_id", "row_id", "device", "position", "start", "end"]
-    if not _find(folder, "procedureevents_mv"):
+    if not find(folder, "procedureevents_mv"):
         notes.append("No procedureevents_mv: metavision lines come from charting only.")
         return pd.DataFrame(columns=columns).astype(
             {"start": "datetime64[us]", "end": "datetime64[us]"}
         )
-    raw = _rows(folder, "procedureevents_mv", where_items=tuple(lines.LINE_MV))
+    raw = read_rows(folder, "procedureevents_mv", where_items=tuple(charted.LINE_MV))
     good = raw["cancelreason"].fillna("0").eq("0") & raw["starttime"].notna()
     good &= raw["endtime"].notna() & raw["icustay_id"].notna()
     notes.append(
@@ -408,49 +269,10 @@ def _lines(folder: Path, notes: list[str]) -> pd.DataFrame:
             "patient_id": raw["subject_id"],
             "icustay_id": raw["icustay_id"],
             "row_id": raw["row_id"],
-            "device": raw["itemid"].map(lines.LINE_MV),
+            "device": raw["itemid"].map(charted.LINE_MV),
             "position": raw["location"],
             "start": pd.to_datetime(raw["starttime"]),
             "end": pd.to_datetime(raw["endtime"]),
         }
     )[good]
     return table.sort_values(["patient_id", "start", "row_id"], ignore_index=True)
-
-
-def _find(folder: Path, name: str) -> Path | None:
-    wanted = (f"{name}.csv", f"{name}.csv.gz")
-    return next((p for p in sorted(folder.glob("*")) if p.name.lower() in wanted), None)
-
-
-def _chart_name(folder: Path) -> str:
-    names = ("chartevents", "chartevents_selected")
-    return next((name for name in names if _find(folder, name)), "")
-
-
-def _rows(
-    folder: Path, name: str, *, required: bool = False, where_items: tuple[str, ...] = ()
-) -> pd.DataFrame:
-    """Return a file as text with lower-case headers; empty cells are None, words are kept.
-
-    DuckDB reads it, for the full chartevents has 330 million rows and only some items matter.
-    """
-    path = _find(folder, name)
-    if path is None:
-        raise UserError(
-            f"{name}.csv.gz is missing",
-            where=str(folder),
-            do="put the files of the MIMIC-III release into this folder",
-        )
-    where = f" WHERE itemid IN ({','.join(map(str, where_items))})" if where_items else ""
-    # the dialect is given: a sniffed one misses quotes that first appear far down the file
-    query = (
-        "SELECT * FROM read_csv(?, auto_detect = true, all_varchar = true, header = true, "
-        "nullstr = '', delim = ',', quote = '\"', escape = '\"')"
-    )
-    with duckdb.connect() as connection:
-        connection.execute("SET threads = 1")
-        table = connection.execute(query + where, [str(path)]).df()
-    cells: dict[str, Any] = {str(name).lower(): text for name, text in table.items()}
-    return pd.DataFrame(
-        {name: text.astype("object").where(text.notna(), None) for name, text in cells.items()}
-    )

@@ -17,7 +17,7 @@ wherever a charted line of that gauge lies between, its end flagged as inferred.
 24 h; start and end are its first and last charting and every end is flagged as inferred. The
 empty rows marked D/C'd are charting too (the slot was closed then) but never open an episode.
 
-*Findings.* Site words become signs (`SIGN_OF`); bleeding, oozing, old blood and bruises are kept
+*Findings.* Site words become signs (`SIGN_OF` of `mimic_iii_charting`); bleeding, oozing, old blood and bruises are kept
 but are no injury by infusion. Scale rows keep their grade; grade 0 is an inspection. A reason of
 discontinuation "Infiltrated" or "Phlebitis" is a finding too, without a grade, at its charted
 time: a nurse who pulls a line for it has seen it, and for 10 lines of the demo nothing else
@@ -53,51 +53,10 @@ splitting that it did not state.
 
 from __future__ import annotations
 
-import re
-
 import pandas as pd
 
-APPEARANCE_MV = {
-    "224119": "22G",
-    "225231": "20G",
-    "225234": "18G",
-    "225237": "16G",
-    "225240": "14G",
-}
-REASON_MV = {"225230": "20G", "225233": "18G"}
-SCALE_MV = {
-    "228011": ("18G", "ins_phlebitis"),
-    "228012": ("18G", "ins_infiltration"),
-    "228013": ("20G", "ins_phlebitis"),
-    "228014": ("20G", "ins_infiltration"),
-}
-LINE_MV = {"224566": "14G", "224276": "16G", "224277": "18G", "224275": "20G", "224274": "22G"}
-SLOT_CV = {
-    item: (f"#{slot}", part)
-    for part, items in {
-        "position": ("294", "297", "300", "303"),
-        "device": ("8400", "8401", "8402", "8403"),
-        "appearance": ("324", "325", "326", "327"),
-        "reason": ("1479", "1480", "1481", "1482"),
-    }.items()
-    for slot, item in enumerate(items, start=1)
-}
-ITEMS = (*APPEARANCE_MV, *REASON_MV, *SCALE_MV, *SLOT_CV)
+from ketamine_outcomes.extract.readers.mimic_iii_charting import CHARTING
 
-SIGN_OF = {
-    "wnl": "none",
-    "infiltrated": "infiltration",
-    "redness": "erythema",
-    "erythematous": "erythema",
-    "swelling": "swelling",
-    "pain": "pain",
-    "drainage": "leak",
-    "bleeding": "bleeding",
-    "oozing": "bleeding",
-    "old blood": "bleeding",
-    "ecchymotic": "other",
-    "other/remarks": "other",
-}
 END_REASON_OF = {
     "infiltrated": "complication",
     "phlebitis": "complication",
@@ -107,8 +66,6 @@ END_REASON_OF = {
     "treatment discontinued": "completed",
     "other/remarks": "unknown",
 }
-SIGN_OF_REASON = {"infiltrated": "infiltration", "phlebitis": "phlebitis"}
-SIGN_OF_SCALE = {"ins_phlebitis": "phlebitis", "ins_infiltration": "infiltration"}
 
 PAUSE = pd.Timedelta(hours=24)
 ROUND = pd.Timedelta(hours=4)
@@ -116,19 +73,6 @@ REMOVAL = pd.Timedelta(hours=2)
 SHIFT = pd.Timedelta(hours=12)
 AT_EXIT = pd.Timedelta(minutes=5)
 
-CHARTING = [
-    "patient_id",
-    "icustay_id",
-    "system",
-    "label",
-    "time",
-    "row_id",
-    "charted_as",
-    "word",
-    "sign",
-    "grade",
-    "scale",
-]
 _SITE = [
     "patient_id",
     "icustay_id",
@@ -142,64 +86,6 @@ _SITE = [
     "end_reason",
     "end_inferred",
 ]
-
-
-def read_charting(chart: pd.DataFrame) -> pd.DataFrame:
-    """Return every charted word on a peripheral line as one row with its sign.
-
-    Parameters
-    ----------
-    chart
-        Rows of chartevents: patient_id, icustay_id, row_id (int), itemid, time, value.
-
-    Returns
-    -------
-    DataFrame
-        Columns `CHARTING`; label is the gauge (metavision) or the slot (carevue), charted_as is
-        appearance, scale, reason, position or device; word is trimmed, None when empty.
-    """
-    table = chart[chart["itemid"].isin(ITEMS)].copy()
-    parts = [_part(item) for item in table["itemid"]]
-    for number, name in enumerate(("system", "label", "charted_as", "scale")):
-        words = [part[number] for part in parts]
-        table[name] = pd.Series(words, index=table.index, dtype="object")
-    word = table["value"].fillna("").str.strip()
-    table["word"] = word.mask(word == "", None)
-    findings = [
-        _finding(how, text, scale)
-        for how, text, scale in zip(
-            table["charted_as"], word.str.lower(), table["scale"], strict=True
-        )
-    ]
-    table["sign"] = pd.Series([f[0] for f in findings], index=table.index, dtype="object")
-    table["grade"] = pd.Series([f[1] for f in findings], index=table.index, dtype="float64")
-    return table[CHARTING].sort_values(["patient_id", "time", "row_id"], ignore_index=True)
-
-
-def _part(item: str) -> tuple[str, str, str, str | None]:
-    if item in SLOT_CV:
-        slot, part = SLOT_CV[item]
-        return "carevue", slot, part, None
-    if item in SCALE_MV:
-        gauge, scale = SCALE_MV[item]
-        return "metavision", gauge, "scale", scale
-    if item in REASON_MV:
-        return "metavision", REASON_MV[item], "reason", None
-    return "metavision", APPEARANCE_MV[item], "appearance", None
-
-
-def _finding(charted_as: str, word: str, scale: str | None) -> tuple[str | None, float | None]:
-    if not word or charted_as in ("position", "device"):
-        return None, None
-    if charted_as == "reason":
-        return SIGN_OF_REASON.get(word), None
-    if scale is None:
-        return SIGN_OF.get(word, "other"), None
-    match = re.search(r"\d+", word)
-    if match is None:
-        return None, None
-    grade = float(match.group())
-    return (SIGN_OF_SCALE[scale] if grade >= 1 else "none"), grade
 
 
 def build_sites(
