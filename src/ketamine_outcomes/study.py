@@ -1,62 +1,20 @@
 """The study file: one complete YAML document, checked as a whole before anything runs.
 
-This module holds what a study may say. `study_file.py` reads the YAML, names every fault with
+This module holds what a study may say, with its outcomes and analyses in `study_outcomes.py` and
+`study_analyses.py`. `study_file.py` reads the YAML, names every fault with
 its line, and resolves scenarios. All sections are frozen and refuse unknown keys, so a typing
 error cannot pass silently.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9]*(?:[-_][a-z0-9]+)*")
-
-
-def _check_name(value: str) -> str:
-    if not NAME_PATTERN.fullmatch(value) or len(value) > 60:
-        raise ValueError(
-            "a name is lower-case letters and digits, joined by - or _, 60 characters at most"
-        )
-    return value
-
-
-Name = Annotated[str, AfterValidator(_check_name)]
-Route = Literal[
-    "oral",
-    "rectal",
-    "buccal",
-    "sublingual",
-    "nasal",
-    "transdermal",
-    "iv",
-    "im",
-    "sc",
-    "epidural",
-    "intrathecal",
-    "other",
-]
-Domain = Literal["doses", "pain_scores", "infusion_sites"]
-Scale = Literal["nrs", "vas", "vrs", "cpot", "bps", "painad", "flacc"]
-Positive = Annotated[float, Field(gt=0)]
-
-
-def _check_window(value: tuple[float, float]) -> tuple[float, float]:
-    if not value[0] < value[1]:
-        raise ValueError("a window is [from, to) in hours from index, from before to")
-    return value
-
-
-Window = Annotated[tuple[float, float], AfterValidator(_check_window)]
-
-
-class Section(BaseModel):
-    """A part of the study: frozen, and unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
+from ketamine_outcomes.study_analyses import Analysis
+from ketamine_outcomes.study_outcomes import Outcome
+from ketamine_outcomes.study_section import Name, Positive, Route, Section, Window
 
 # --- cohorts: what belongs to a data holder ---------------------------------------------------
 
@@ -240,183 +198,6 @@ class Covariate(Section):
         default="description",
         description="What it is to the question; only confounders enter adjusted models.",
     )
-
-
-class MMEOutcome(Section):
-    """Opioid exposure in every window."""
-
-    kind: Literal["mme"] = Field(description="Morphine milligram equivalents.")
-
-
-class PainOutcome(Section):
-    """Pain in every window."""
-
-    kind: Literal["pain"] = Field(description="Pain on one scale; scales are never stacked.")
-    scale: Scale = Field(default="nrs", description="Scale of the scores.")
-    summary: Literal["time_weighted_mean", "mean"] = Field(
-        default="time_weighted_mean",
-        description="Window value: a score holds to the next, the window end or 6 h; or the mean.",
-    )
-
-
-class ResponderOutcome(Section):
-    """Share of patients whose window pain fell far enough."""
-
-    kind: Literal["responder"] = Field(description="Response of the window mean to baseline.")
-    scale: Scale = Field(default="nrs", description="Scale of the scores.")
-    fall_at_least: float | None = Field(
-        default=None, gt=0, lt=1, description="Share of the baseline mean, e.g. 0.3."
-    )
-    points_at_least: Positive | None = Field(default=None, description="Points of the scale.")
-    baseline_at_least: float = Field(default=4, description="Baseline mean of the eligible.")
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> ResponderOutcome:
-        if (self.fall_at_least is None) == (self.points_at_least is None):
-            raise ValueError("say fall_at_least or points_at_least, one of them")
-        return self
-
-
-class ReliefOutcome(Section):
-    """Time to sustained relief: the end of the second of two 24-h windows with relief."""
-
-    kind: Literal["sustained_relief"] = Field(description="Time to sustained relief.")
-    scale: Scale = Field(default="nrs", description="Scale of the scores.")
-    at_most_ratio: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.7, description="Window mean over baseline mean that counts as relief."
-    )
-    baseline_at_least: float = Field(default=4, description="Baseline mean of the eligible.")
-    competing: tuple[Literal["death", "end_of_observation"], ...] = Field(
-        default=("death", "end_of_observation"),
-        description="Events after which relief cannot be seen: competing, never censoring.",
-    )
-
-
-class SiteEvent(Section):
-    """What counts as a site complication."""
-
-    signs: tuple[str, ...] | None = Field(default=None, description="Signs that count.")
-    grade_at_least: float | None = Field(default=None, description="Smallest grade that counts.")
-    scales: tuple[str, ...] = Field(
-        default=("consequence",), description="Scales on which the grade is read."
-    )
-    attribution: tuple[Literal["infusion", "disease", "unclear"], ...] = Field(
-        default=("infusion", "unclear"),
-        description="What a finding is put down to; a blank one is unclear.",
-    )
-
-    @model_validator(mode="after")
-    def _one_rule(self) -> SiteEvent:
-        if self.signs is None and self.grade_at_least is None:
-            raise ValueError("say signs, grade_at_least or both (either then counts)")
-        return self
-
-
-class SiteOutcome(Section):
-    """First complication of a site episode, from insertion."""
-
-    kind: Literal["site_complication"] = Field(description="First complication per site episode.")
-    event: SiteEvent = Field(
-        default=SiteEvent(grade_at_least=2), description="What counts; default grade >= C2."
-    )
-    competing: tuple[Literal["removal", "death", "end_of_observation"], ...] = Field(
-        default=("removal", "death", "end_of_observation"),
-        description="Other ends of the episode: competing, never censoring.",
-    )
-    incident_only: bool = Field(
-        default=True, description="Leave out episodes already adverse when first seen."
-    )
-
-
-class DeathOutcome(Section):
-    """Time to death from index."""
-
-    kind: Literal["death"] = Field(description="Death from any cause.")
-
-
-class AdverseEventOutcome(Section):
-    """Patients with an adverse event among those assessed."""
-
-    kind: Literal["adverse_event"] = Field(description="Adverse events after index.")
-    events: tuple[str, ...] = Field(min_length=1, description="Words of the events table.")
-    within_hours: Positive = Field(default=72, description="Hours after index.")
-
-
-Outcome = Annotated[
-    MMEOutcome
-    | PainOutcome
-    | ResponderOutcome
-    | ReliefOutcome
-    | SiteOutcome
-    | DeathOutcome
-    | AdverseEventOutcome,
-    Field(discriminator="kind"),
-]
-
-
-class Description(Section):
-    """Values per window as counts, means and quantiles: no test, no cause."""
-
-    kind: Literal["description"] = Field(description="Window values described.")
-    outcomes: tuple[Name, ...] = Field(min_length=1, description="Outcomes to describe.")
-    by: Name | None = Field(default=None, description="Covariate that makes the arms.")
-
-
-class BeforeAfter(Section):
-    """Change from before to after index, on the rung that the number of patients can bear."""
-
-    kind: Literal["before_after"] = Field(description="Change after index.")
-    outcome: Name = Field(description="An mme or pain outcome.")
-    by: Name | None = Field(default=None, description="Covariate that makes the arms.")
-
-
-class Trajectory(Section):
-    """Score-level mixed model of pain, random intercept and random POST per patient."""
-
-    kind: Literal["trajectory"] = Field(description="Mixed model of pain scores.")
-    outcome: Name = Field(description="A pain outcome.")
-    by: Name | None = Field(default=None, description="Covariate that makes the arms.")
-    adjust: tuple[Name, ...] = Field(default=(), description="Confounders in the model.")
-
-
-class Incidence(Section):
-    """Cumulative incidence with its competing events (Aalen-Johansen)."""
-
-    kind: Literal["cumulative_incidence"] = Field(description="Cumulative incidence.")
-    outcome: Name = Field(description="A time-to-event outcome.")
-    by: Name | None = Field(default=None, description="Covariate that makes the arms.")
-    at_hours: tuple[Positive, ...] = Field(
-        default=(24, 48, 72, 96), min_length=1, description="Times to report, in hours."
-    )
-
-
-class Hazard(Section):
-    """Cause-specific Cox model, patients as clusters."""
-
-    kind: Literal["hazard"] = Field(description="Cause-specific hazard ratio.")
-    outcome: Name = Field(description="A time-to-event outcome.")
-    by: Name = Field(description="Covariate of interest.")
-    adjust: tuple[Name, ...] = Field(default=(), description="Confounders in the model.")
-    firth: bool | None = Field(
-        default=None, description="Firth's penalty; when absent, below 10 events per term."
-    )
-
-
-class Survival(Section):
-    """Kaplan-Meier survival; death only."""
-
-    kind: Literal["survival"] = Field(description="Survival after index.")
-    outcome: Name = Field(description="A death outcome.")
-    by: Name | None = Field(default=None, description="Covariate that makes the arms.")
-    at_hours: tuple[Positive, ...] = Field(
-        default=(168, 720, 2160), min_length=1, description="Times to report, in hours."
-    )
-
-
-Analysis = Annotated[
-    Description | BeforeAfter | Trajectory | Incidence | Hazard | Survival,
-    Field(discriminator="kind"),
-]
 
 
 class Scenario(Section):

@@ -11,26 +11,25 @@ from ketamine_outcomes.cohort.known import NAMES as KNOWN_AT_INDEX
 from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure import drugs, factors
 from ketamine_outcomes.extract import tables
-from ketamine_outcomes.study import (
-    AdverseEventOutcome,
+from ketamine_outcomes.study import Covariate, Eligibility, Study
+from ketamine_outcomes.study_analyses import (
     BeforeAfter,
-    Covariate,
-    DeathOutcome,
     Description,
-    Domain,
-    Eligibility,
     Hazard,
     Incidence,
-    MMEOutcome,
-    PainOutcome,
-    ReliefOutcome,
-    Scale,
-    SiteOutcome,
-    Study,
     Survival,
     Trajectory,
 )
 from ketamine_outcomes.study_explain import did_you_mean, listed, nearest
+from ketamine_outcomes.study_outcomes import (
+    AdverseEventOutcome,
+    DeathOutcome,
+    MMEOutcome,
+    PainOutcome,
+    ReliefOutcome,
+    SiteOutcome,
+)
+from ketamine_outcomes.study_section import Domain, Scale
 from ketamine_outcomes.study_yaml import Fault, Node
 
 Path = tuple[str | int, ...]

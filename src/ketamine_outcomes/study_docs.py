@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 from pydantic_core import core_schema
 
-from ketamine_outcomes import files, study
+from ketamine_outcomes import files, study, study_section
 from ketamine_outcomes import study_schema as schema
 from ketamine_outcomes.exposure import factors
 from ketamine_outcomes.extract import tables
@@ -40,8 +40,8 @@ class _Generator(GenerateJsonSchema):
         self, schema: core_schema.AfterValidatorFunctionSchema
     ) -> dict[str, Any]:
         result = super().function_after_schema(schema)
-        if schema["function"]["function"] is study._check_name:
-            result |= {"pattern": f"^{study.NAME_PATTERN.pattern}$", "maxLength": 60}
+        if schema["function"]["function"] is study_section.check_name:
+            result |= {"pattern": f"^{study_section.NAME_PATTERN.pattern}$", "maxLength": 60}
         return result
 
 
@@ -129,11 +129,11 @@ def _tables_of(name: str, field: FieldInfo) -> Iterator[str]:
         yield _table(list(_rows(prefix, kind)))
 
 
-def _summary(kind: type[study.Section]) -> str:
+def _summary(kind: type[study_section.Section]) -> str:
     return (kind.__doc__ or "").strip().split("\n")[0]
 
 
-def _rows(prefix: str, kind: type[study.Section]) -> Iterator[str]:
+def _rows(prefix: str, kind: type[study_section.Section]) -> Iterator[str]:
     for key, field in schema.fields(kind).items():
         yield _row(f"{prefix}.{key}", field)
         inner = schema.sections(field.annotation)
@@ -183,7 +183,8 @@ def _kind(wanted: Any, metadata: Sequence[Any] = ()) -> str:
         key, value = get_args(stripped)
         among = ", ".join(f"`{word}`" for word in schema.words(key)) or "of your choice"
         return f"keys {among}; each with {_kind(value)}"
-    names = any(isinstance(m, AfterValidator) and m.func is study._check_name for m in metadata)
+    check = study_section.check_name
+    names = any(isinstance(m, AfterValidator) and m.func is check for m in metadata)
     plain = {float: "number", int: "whole number", bool: "`true` or `false`", str: "text"}
     said = "name" if names else plain.get(stripped, "any value")
     limits = [limit for m in metadata for limit in _limits(m)]

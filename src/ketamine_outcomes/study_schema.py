@@ -16,7 +16,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from ketamine_outcomes.study import Section, Study
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_section import Section
 
 #: What a key can look like, where its default does not show it.
 EXAMPLES: dict[str, str] = {

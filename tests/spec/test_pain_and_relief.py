@@ -7,7 +7,7 @@ import pytest
 from support import extract, units_at
 
 from ketamine_outcomes.outcomes import pain
-from ketamine_outcomes.study import ReliefOutcome, ResponderOutcome
+from ketamine_outcomes.study_outcomes import ReliefOutcome, ResponderOutcome
 
 UNITS = units_at(24)
 

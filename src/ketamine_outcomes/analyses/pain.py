@@ -10,7 +10,9 @@ from ketamine_outcomes.analyses.common import Data, arms, count, describe, paire
 from ketamine_outcomes.analyses.ladder import REFUSED, rung
 from ketamine_outcomes.cohort.windows import label, pain_windows
 from ketamine_outcomes.estimates import Rows
-from ketamine_outcomes.study import PainOutcome, ResponderOutcome, Study, Trajectory
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_analyses import Trajectory
+from ketamine_outcomes.study_outcomes import PainOutcome, ResponderOutcome
 
 if TYPE_CHECKING:
     from ketamine_outcomes.estimators.linear_mixed import LinearMixedResult

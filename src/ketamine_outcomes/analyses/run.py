@@ -8,18 +8,20 @@ from ketamine_outcomes import estimates
 from ketamine_outcomes.analyses import opioid, pain, population, safety, survival
 from ketamine_outcomes.analyses.common import Data
 from ketamine_outcomes.estimates import Rows
-from ketamine_outcomes.study import (
-    AdverseEventOutcome,
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_analyses import (
     BeforeAfter,
     Description,
     Hazard,
     Incidence,
+    Survival,
+    Trajectory,
+)
+from ketamine_outcomes.study_outcomes import (
+    AdverseEventOutcome,
     MMEOutcome,
     PainOutcome,
     ResponderOutcome,
-    Study,
-    Survival,
-    Trajectory,
 )
 
 

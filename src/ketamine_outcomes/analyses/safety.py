@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ketamine_outcomes.analyses.common import Data, arms
 from ketamine_outcomes.estimates import Rows
-from ketamine_outcomes.study import AdverseEventOutcome
+from ketamine_outcomes.study_outcomes import AdverseEventOutcome
 
 
 def description(

@@ -11,7 +11,9 @@ import pandas as pd
 from ketamine_outcomes.analyses.common import Data, arms
 from ketamine_outcomes.estimates import Rows
 from ketamine_outcomes.intervals import each
-from ketamine_outcomes.study import Hazard, Incidence, SiteOutcome, Study, Survival
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_analyses import Hazard, Incidence, Survival
+from ketamine_outcomes.study_outcomes import SiteOutcome
 
 HOURS_PER_DAY = 24.0
 EVENTS_PER_TERM = 10

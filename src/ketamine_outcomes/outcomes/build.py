@@ -11,7 +11,8 @@ from ketamine_outcomes.errors import UserError
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.outcomes import opioid, pain, safety, sites
-from ketamine_outcomes.study import (
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_outcomes import (
     AdverseEventOutcome,
     DeathOutcome,
     MMEOutcome,
@@ -19,7 +20,6 @@ from ketamine_outcomes.study import (
     ReliefOutcome,
     ResponderOutcome,
     SiteOutcome,
-    Study,
 )
 
 

@@ -15,7 +15,7 @@ import pandas as pd
 from ketamine_outcomes import intervals
 from ketamine_outcomes.cohort.windows import label, observed_intervals
 from ketamine_outcomes.extract.tables import Extract
-from ketamine_outcomes.study import ReliefOutcome, ResponderOutcome
+from ketamine_outcomes.study_outcomes import ReliefOutcome, ResponderOutcome
 
 HOLD_HOURS = 6.0
 DAY = 24.0

@@ -7,7 +7,7 @@ import pandas as pd
 
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.intervals import hours_between
-from ketamine_outcomes.study import AdverseEventOutcome
+from ketamine_outcomes.study_outcomes import AdverseEventOutcome
 
 
 def time_to_death(units: pd.DataFrame, extract: Extract) -> pd.DataFrame:

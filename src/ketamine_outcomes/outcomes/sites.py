@@ -11,7 +11,7 @@ import pandas as pd
 
 from ketamine_outcomes.extract.tables import Extract
 from ketamine_outcomes.intervals import hours_between
-from ketamine_outcomes.study import SiteOutcome
+from ketamine_outcomes.study_outcomes import SiteOutcome
 
 COINCIDES = pd.Timedelta(minutes=1)
 END_CAUSE = {

@@ -14,7 +14,8 @@ from ketamine_outcomes.cohort.windows import study_windows
 from ketamine_outcomes.exposure import flags
 from ketamine_outcomes.exposure.factors import FactorTable
 from ketamine_outcomes.intervals import hours_between
-from ketamine_outcomes.study import MMEOutcome, PainOutcome, Study
+from ketamine_outcomes.study import Study
+from ketamine_outcomes.study_outcomes import MMEOutcome, PainOutcome
 
 if TYPE_CHECKING:
     import pandas as pd
