@@ -17,12 +17,12 @@ wherever a charted line of that gauge lies between, its end flagged as inferred.
 24 h; start and end are its first and last charting and every end is flagged as inferred. The
 empty rows marked D/C'd are charting too (the slot was closed then) but never open an episode.
 
-*Findings.* Site words become signs (`SIGN_OF` of `mimic_iii_charting`); bleeding, oozing, old
-blood and bruises are kept but are no injury by infusion. Scale rows keep their grade; grade 0 is
-an inspection. A reason of discontinuation "Infiltrated" or "Phlebitis" is a finding too, without
-a grade, at its charted time: a nurse who pulls a line for it has seen it, and for 10 lines of the demo nothing else
-tells. `WNL` beside a finding of the same minute and line is dropped, and equal findings of one
-minute count once.
+*Findings.* Site words become signs (`SIGN_OF` of `mimic_iii_charting`); bleeding, oozing, old blood
+and bruises are kept but are no injury by infusion. Scale rows keep their grade; grade 0 is an
+inspection. A reason of discontinuation "Infiltrated" or "Phlebitis" is a finding too, without a
+grade, at its charted time: a nurse who pulls a line for it has seen it, and for 10 lines of the
+demo nothing else tells. `WNL` beside a finding of the same minute and line is dropped, and equal
+findings of one minute count once.
 
 *End.* The charted reason, when it lies within `ROUND` of the end; else the end of the ICU stay
 when a metavision line ends with it (within 5 min: the system closes open lines at ICU exit), or
